@@ -1,0 +1,1 @@
+"""Our own JavaScript components: Python, JavaScript and CSS side by side; values in, values out."""

@@ -1,0 +1,23 @@
+"""One sentence for the user, with a cross to close it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import param
+from panel.custom import JSComponent
+
+
+class NoticeBar(JSComponent):
+    """Shows a sentence as plain text.
+
+    Panel's and Material UI's alerts render their text as HTML (the latter even undoes an escape first), and our sentences
+    hold file names that come from anywhere.
+    """
+
+    text = param.String(doc="The sentence, plain text; nothing is shown while it is empty.")
+
+    severity = param.Selector(default="info", objects=["error", "warning", "info", "success"], doc="How bad it is.")
+
+    _esm = Path(__file__).parent / "notice_bar.js"
+    _stylesheets = [Path(__file__).parent / "notice_bar.css"]

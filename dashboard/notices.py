@@ -1,0 +1,40 @@
+"""Every error and hint the page shows, made in one place."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from processing import ProcessingError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for the user. The text is plain: whoever shows it escapes it."""
+
+    severity: Literal["error", "warning", "info", "success"]
+    text: str
+
+
+def notice_of(error: BaseException) -> Notice:
+    """Turn an error into a sentence that says what to do next."""
+    if isinstance(error, ProcessingError):
+        return Notice("error", str(error))
+    logger.error("Unexpected error", exc_info=error)
+    if isinstance(error, MemoryError):
+        return Notice("error", "There is not enough memory for this photo. Scale it down, or close other programs, and retry.")
+    return Notice(
+        "error",
+        f"Something unexpected went wrong ({type(error).__name__}). Try again; if it happens again, the server's log has the "
+        "details to report.",
+    )
+
+
+NO_SUBJECT = Notice(
+    "warning",
+    "No clear subject was found in this photo, so there is nothing to cut out. "
+    "Try a photo in which one person, animal or thing stands out from its background.",
+)

@@ -1,0 +1,74 @@
+"""The dashboard: the views put together around one controller."""
+
+from __future__ import annotations
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from dashboard.controller import Controller
+from dashboard.views.compare import CompareView
+from dashboard.views.download import DownloadView
+from dashboard.views.history import HistoryView
+from dashboard.views.notice import NoticeView
+from dashboard.views.run import RunView
+from dashboard.views.source import SourceView
+
+THEME = {"palette": {"primary": {"main": "#0f766e"}}}
+
+_POLL_MS = 100
+
+
+class Dashboard(pn.viewable.Viewer):
+    """Upload, run, compare, download: in a served page or in a notebook cell.
+
+    Parameters
+    ----------
+    controller : Controller, optional
+        State and actions; a new one if None.
+    **params
+        Passed to the new `Controller`, for example `owner`.
+    """
+
+    controller = param.ClassSelector(class_=Controller, constant=True, doc="State and actions of this page.")
+
+    def __init__(self, controller: Controller | None = None, **params) -> None:
+        super().__init__(controller=controller or Controller(**params))
+        self.source = SourceView(self.controller)
+        self.run = RunView(self.controller)
+        self.notice = NoticeView(self.controller)
+        self.compare = CompareView(self.controller)
+        self.download = DownloadView(self.controller)
+        self.history = HistoryView(self.controller)
+        self._layout = pn.Column(
+            pmui.Typography(
+                "Drop a photo, press Run, download it without its background. Your photos stay on this machine.",
+                variant="body1",
+                margin=0,
+            ),
+            self.source,
+            self.run,
+            self.notice,
+            self.compare,
+            self.download,
+            self.history,
+            sizing_mode="stretch_width",
+            margin=(16, 0),
+            styles={"gap": "20px"},
+        )
+        self._start_polling()
+
+    def _start_polling(self) -> None:
+        # Polling needs no lock between visitors and holds no page alive. background: it must not blink the busy indicator.
+        self._poller = pn.state.add_periodic_callback(self._poll, period=_POLL_MS, start=False)
+        self._poller.background = True
+        self._poller.start()
+        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+            pn.state.on_session_destroyed(lambda context: self.controller.close())
+
+    async def _poll(self) -> None:
+        # A coroutine runs on the event loop; a plain function would queue behind slow callbacks in the thread pool.
+        self.controller.poll()
+
+    def __panel__(self):
+        return self._layout

@@ -1,0 +1,40 @@
+"""Before and after, side by side; one above the other on a phone."""
+
+from __future__ import annotations
+
+import panel as pn
+
+from dashboard.components.image_view import ImageView
+from dashboard.controller import Controller
+
+_READY = "Press Run to cut out the subject."
+_EMPTY = "The cutout appears here."
+
+
+class CompareView(pn.viewable.Viewer):
+    """The before and after panes."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+        cell = {"flex": "1 1 340px", "min-width": "0"}
+        self.before = ImageView(title="Before", hint="Drop a photo above, or try a sample.", margin=0, styles=cell)
+        self.after = ImageView(title="After", hint=_EMPTY, margin=0, styles=cell)
+        self._layout = pn.FlexBox(self.before, self.after, gap="24px", sizing_mode="stretch_width", margin=0)
+        controller.param.watch(self._show, ["before", "after", "photo_name"])
+        controller.recipe.param.watch(self._show, "background")
+        self._show()
+
+    def _show(self, *_events) -> None:
+        controller = self._controller
+        self.before.param.update(
+            picture=controller.before, title=f"Before: {controller.photo_name}" if controller.before else "Before"
+        )
+        self.after.param.update(
+            picture=controller.after,
+            backdrop=controller.recipe.background,
+            hint=_READY if controller.before else _EMPTY,
+        )
+
+    def __panel__(self):
+        return self._layout

@@ -1,0 +1,52 @@
+"""Run, how far it is, and Cancel."""
+
+from __future__ import annotations
+
+import panel as pn
+import panel_material_ui as pmui
+
+from dashboard.controller import Controller
+
+
+class RunView(pn.viewable.Viewer):
+    """The run button; while something is being done, the step, a bar and a cancel button."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+        self.run_button = pmui.Button(
+            label="Run", icon="auto_fix_high", color="primary", variant="contained", size="large", width=150, margin=0
+        )
+        self.cancel_button = pmui.Button(
+            label="Cancel", icon="close", color="default", variant="outlined", size="large", visible=False, margin=0
+        )
+        self.run_button.on_click(lambda event: controller.run())
+        self.cancel_button.on_click(lambda event: controller.cancel())
+        self._step = pmui.Typography("", variant="body2", margin=(0, 0, 6, 0))
+        self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=0)
+        self._progress = pn.Column(
+            self._step, self._bar, visible=False, margin=0, styles={"flex": "1 1 220px"}, css_classes=["cutout-progress"]
+        )
+        self._layout = pn.FlexBox(
+            self.run_button,
+            self.cancel_button,
+            self._progress,
+            gap="12px 16px",
+            align_items="center",
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        controller.param.watch(self._show, ["activity", "step", "fraction", "can_run"])
+        self._show()
+
+    def _show(self, *_events) -> None:
+        controller = self._controller
+        busy = controller.activity != ""
+        self.run_button.disabled = not controller.can_run
+        self.cancel_button.visible = busy
+        self._progress.visible = busy
+        self._step.object = controller.step or "Waiting"  # our own words only, never a file name
+        self._bar.value = round(100 * controller.fraction)
+
+    def __panel__(self):
+        return self._layout

@@ -1,0 +1,115 @@
+"""Where a photo comes from: a file, dropped or chosen, or one of the bundled samples."""
+
+from __future__ import annotations
+
+import base64
+
+import panel as pn
+import panel_material_ui as pmui
+
+from dashboard.components.picture_strip import PictureStrip
+from dashboard.controller import Controller
+from dashboard.notices import notice_of
+from dashboard.samples import SAMPLES, find_sample
+from processing import ImageError
+from processing.images import DEFAULT_LIMITS
+
+
+class PhotoInput(pmui.FileInput):
+    """A FileInput whose failures can be shown as notices and whose limit holds on the server too.
+
+    Parameters
+    ----------
+    on_error : callable
+        Called with the sentence when an upload fails.
+    """
+
+    # Panel finds a component's compiled bundle by its class; this one adds no JavaScript of its own.
+    _esm_base = "FileInput.jsx"
+
+    def __init__(self, on_error, **params):
+        super().__init__(**params)
+        self._on_error = on_error
+
+    def _handle_msg(self, msg):
+        if msg.get("status") == "error":  # what the browser found, such as a file over the limit
+            self._drop(f"The upload failed: {msg.get('error', 'unknown reason')}. Choose the photo again.")
+            return
+        try:
+            super()._handle_msg(msg)
+        except (KeyError, TypeError, ValueError):
+            self._drop("The upload was cut off. Choose the photo again.")
+
+    def _process_chunk(self, msg):
+        held = sum(len(chunk) for file in self._file_buffer.values() for chunk in file["chunks"].values())
+        if held + len(msg["data"]) > DEFAULT_LIMITS.max_bytes:
+            self._drop(f"The photo is over the limit of {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry.")
+            return
+        super()._process_chunk(msg)
+
+    def _drop(self, sentence):
+        self._file_buffer.clear()
+        self._buffer.clear()
+        self._on_error(sentence)
+
+
+class SourceView(pn.viewable.Viewer):
+    """The drop zone and the samples."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+        self.file_input = PhotoInput(
+            self._show_error,
+            label="Drop a photo here, or click to choose one",
+            uploaded_label="Drop another photo, or click to choose one",
+            max_file_size=DEFAULT_LIMITS.max_bytes,
+            variant="outlined",
+            sizing_mode="stretch_width",
+            height=112,
+            margin=0,
+            sx={"height": "112px", "borderStyle": "dashed", "borderWidth": "2px", "borderRadius": "12px", "textTransform": "none"},
+        )
+        self.file_input.param.watch(self._take_upload, "value")
+        self.samples = PictureStrip(
+            on_pick=self._take_sample,
+            caption="Sample photos",
+            items=[
+                {"key": sample.name, "title": sample.title, "picture": _data_url(sample.thumbnail())} for sample in SAMPLES
+            ],
+            margin=0,
+        )
+        self._layout = pn.FlexBox(
+            pn.Column(self.file_input, margin=0, styles={"flex": "3 1 340px", "min-width": "0"}),
+            pn.Column(
+                pmui.Typography("No photo at hand? Try one of these:", variant="body2", margin=(0, 0, 8, 0)),
+                self.samples,
+                margin=0,
+                styles={"flex": "1 1 250px", "min-width": "0"},
+            ),
+            gap="16px 24px",
+            align_items="center",
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    def _take_upload(self, event):
+        if event.new is None:
+            return
+        data, name = event.new, self.file_input.filename or "photo"
+        self.file_input.clear()  # the controller has the bytes now; the widget need not keep a second copy
+        self._controller.load(data, name)
+
+    def _take_sample(self, name):
+        sample = find_sample(name)
+        self._controller.load(sample.read(), sample.file_name)
+
+    def _show_error(self, sentence):
+        self._controller.notice = notice_of(ImageError(sentence))
+
+    def __panel__(self):
+        return self._layout
+
+
+def _data_url(webp: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")

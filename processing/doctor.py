@@ -1,0 +1,84 @@
+"""A look at the installation: what is here, what works, and what to do about the rest."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from processing.errors import ProcessingError
+from processing.models import ModelSpec, has_subject, load_catalogue
+from processing.sessions import open_session
+from processing.store import default_root
+
+_PACKAGES = ("cutout-dashboard", "numpy", "pillow", "onnxruntime", "param", "panel", "panel-material-ui", "bokeh", "rembg")
+
+
+@dataclass
+class Check:
+    """One thing that was looked at."""
+
+    subject: str
+    ok: bool
+    finding: str
+    advice: str = ""
+
+
+def examine() -> list[Check]:
+    """Look at Python, the packages, onnxruntime's providers, each model's weights and the artifacts folder."""
+    checks = [_check_python()]
+    checks += [_check_package(name) for name in _PACKAGES]
+    checks.append(_check_providers())
+    checks += [_check_model(spec) for spec in load_catalogue().values()]
+    checks.append(_check_writable("artifacts folder", default_root()))
+    return checks
+
+
+def _check_python() -> Check:
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    return Check("Python", ok, platform.python_version(), "" if ok else "Python 3.11 to 3.14 is supported; use one of them.")
+
+
+def _check_package(name: str) -> Check:
+    try:
+        return Check(name, True, version(name))  # read from the metadata: importing rembg would take seconds
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", "Run `make install`, or `pip install -e .` in your environment.")
+
+
+def _check_providers() -> Check:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return Check("providers", False, f"onnxruntime does not load: {error}", "Run `make install` again.")
+    return Check("providers", True, ", ".join(onnxruntime.get_available_providers()))
+
+
+def _check_model(spec: ModelSpec) -> Check:
+    """Load a model and run it on a plain grey picture, in which it must find nothing."""
+    subject = f"model {spec.name}"
+    try:
+        session = open_session(spec)
+        side = spec.input_size or 320
+        grey = np.zeros((1, 3, side, side), np.float32)
+        empty = not has_subject(session.predict(grey), spec)
+    except ProcessingError as error:
+        return Check(subject, False, str(error))
+    finding = f"weights whole, runs on {session.provider}"
+    return Check(subject, empty, finding if empty else "sees a subject in a plain grey picture", "" if empty else "Reinstall.")
+
+
+def _check_writable(subject: str, folder: Path) -> Check:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return Check(subject, True, f"{folder} can be written")
+    except OSError as error:
+        return Check(
+            subject, False, f"{folder} cannot be written: {error.strerror}", "Name another folder in CUTOUT_ARTIFACTS."
+        )

@@ -1,0 +1,83 @@
+"""Image to model input, and model output to alpha matte, driven by the model's row in the catalogue.
+
+Pillow does the two resizings; the rest is numpy, so the same code runs in a browser.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from processing.models.spec import ModelSpec
+
+
+def prepare(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Make the model input of an image.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        sRGB, upright.
+    spec : ModelSpec
+        Gives the side S, the scaling, mean and standard deviation.
+
+    Returns
+    -------
+    ndarray of float32, shape (1, 3, S, S)
+        The whole image squeezed to the square and normalised; `image` itself where the runtime prepares its own input.
+    """
+    if spec.input_size is None:
+        return image
+    side = spec.input_size
+    # reducing_gap first averages whole blocks of pixels: a third of the time at 12 megapixels, and the input differs by
+    # 0.2 of 255 on average.
+    small = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    values = np.asarray(small, np.float32)
+    peak = 255.0 if spec.scale == "255" else max(float(values.max()), 1e-6)
+    normalised = (values / np.float32(peak) - np.float32(spec.mean)) / np.float32(spec.std)
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1)[np.newaxis])
+
+
+def has_subject(raw: np.ndarray, spec: ModelSpec) -> bool:
+    """Tell whether a raw output shows any subject.
+
+    Judged before any stretching, which would turn the faintest noise into a full matte.
+
+    Parameters
+    ----------
+    raw : ndarray of float32, shape (1, 1, h, w)
+        What the model gave.
+    spec : ModelSpec
+        Gives the least peak of a real subject.
+    """
+    return bool(raw.max() >= spec.empty_below)
+
+
+def to_alpha(raw: np.ndarray, spec: ModelSpec, size: tuple[int, int]) -> np.ndarray:
+    """Turn a raw output into the alpha matte of the image.
+
+    Parameters
+    ----------
+    raw : ndarray of float32, shape (1, 1, h, w)
+        What the model gave.
+    spec : ModelSpec
+        Gives stretching and levels.
+    size : tuple of int
+        Height and width of the image, in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+        Alpha matte in [0, 1].
+    """
+    matte = np.asarray(raw, np.float32)[0, 0]
+    if spec.stretch:
+        low, high = float(matte.min()), float(matte.max())
+        matte = (matte - low) / max(high - low, 1e-6)
+    low, high = spec.levels
+    matte = np.clip((matte - low) / (high - low), 0, 1).astype(np.float32)
+    if matte.shape != size:
+        # Bicubic runs a little under 0 and over 1 beside an edge, hence the second clip.
+        enlarged = Image.fromarray(matte).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        matte = np.clip(np.asarray(enlarged), 0, 1)
+    return matte

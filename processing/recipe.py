@@ -1,0 +1,71 @@
+"""The options of one run, each declared once: the dashboard's widgets, the command line's flags and the record use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import param
+
+from processing.composite import TRANSPARENT, parse_background
+from processing.encoders import ENCODERS
+from processing.errors import RecipeError
+from processing.models import DEFAULT_MODEL, load_catalogue
+
+
+class Background(param.String):
+    """A parameter that holds the name or colour of a background; see `processing.composite.parse_background`."""
+
+    def _validate(self, val: Any) -> None:
+        super()._validate(val)
+        if val is not None:
+            try:
+                parse_background(val)
+            except RecipeError as error:
+                raise ValueError(str(error)) from error
+
+
+class Recipe(param.Parameterized):
+    """What to do with a photo.
+
+    Flat, so that it serialises and compares by value: use `as_dict` for both.
+    """
+
+    model = param.Selector(
+        default=DEFAULT_MODEL, objects=list(load_catalogue()), doc="Model that finds the subject of the photo."
+    )
+    format = param.Selector(default="png", objects=list(ENCODERS), doc="File format of the cutout.")
+    background = Background(
+        default=TRANSPARENT, doc="What lies behind the cutout: transparent, white, black, a CSS colour name or #rrggbb."
+    )
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Recipe:
+        """Make a recipe of options by name.
+
+        Raises
+        ------
+        RecipeError
+            If an option is unknown or has a value that is not allowed.
+        """
+        known = cls.option_names()
+        for name in options:
+            if name not in known:
+                raise RecipeError(f"Unknown option {name!r}. Known: {', '.join(known)}.")
+        try:
+            return cls(**options)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the options, in the order of their declaration."""
+        return tuple(name for name in cls.param if name != "name")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options as plain values: compare, store and restore recipes through this."""
+        return {name: getattr(self, name) for name in self.option_names()}
+
+    def snapshot(self) -> Recipe:
+        """Return a detached copy, which a later change in the dashboard does not reach."""
+        return type(self)(**self.as_dict())
