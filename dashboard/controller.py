@@ -40,7 +40,9 @@ class Controller(param.Parameterized):
         The loaded models; this process's pool if None.
     """
 
-    owner = param.String(default=LOCAL_OWNER, allow_refs=True, doc="Owner of this page's results; nobody else's are listed.")
+    owner = param.String(
+        default=LOCAL_OWNER, allow_refs=True, doc="Owner of this page's results; nobody else's are listed."
+    )
     recipe = param.ClassSelector(class_=Recipe, doc="The options that the next run, and the next download, use.")
 
     photo_name = param.String(doc="Name of the photo, for people; plain text, never HTML.")
@@ -164,7 +166,9 @@ class Controller(param.Parameterized):
     @property
     def download_name(self) -> str:
         """File name for the download: the photo's, with another end."""
-        return f"{self.photo_name.rpartition('.')[0] or self.photo_name}-cutout{find_encoder(self.recipe.format).suffix}"
+        return (
+            f"{self.photo_name.rpartition('.')[0] or self.photo_name}-cutout{find_encoder(self.recipe.format).suffix}"
+        )
 
     @param.depends("owner", watch=True)
     def refresh_history(self) -> None:
@@ -209,9 +213,9 @@ class Controller(param.Parameterized):
 
 
 def safe_name(name: str) -> str:
-    """Make a file name from elsewhere fit to be shown and offered again: no folders, no control characters, 80 characters.
+    """Make a file name from elsewhere fit to be shown and offered again.
 
-    Whoever puts it into HTML still escapes it.
+    No folders, no control characters, at most 80 characters. Whoever puts it into HTML still escapes it.
     """
     name = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
     name = "".join(character for character in name if unicodedata.category(character)[0] != "C")

@@ -25,11 +25,13 @@ def notice_of(error: BaseException) -> Notice:
         return Notice("error", str(error))
     logger.error("Unexpected error", exc_info=error)
     if isinstance(error, MemoryError):
-        return Notice("error", "There is not enough memory for this photo. Scale it down, or close other programs, and retry.")
+        return Notice(
+            "error", "There is not enough memory for this photo. Scale it down, or close other programs, and retry."
+        )
     return Notice(
         "error",
-        f"Something unexpected went wrong ({type(error).__name__}). Try again; if it happens again, the server's log has the "
-        "details to report.",
+        f"Something unexpected went wrong ({type(error).__name__}). Try again; if it happens again, report it with the "
+        "details from the server's log.",
     )
 
 

@@ -59,7 +59,8 @@ class Dashboard(pn.viewable.Viewer):
         self._start_polling()
 
     def _start_polling(self) -> None:
-        # Polling needs no lock between visitors and holds no page alive. background: it must not blink the busy indicator.
+        # Polling needs no lock between visitors and keeps no closed page in memory.
+        # background: it must not blink the busy indicator.
         self._poller = pn.state.add_periodic_callback(self._poll, period=_POLL_MS, start=False)
         self._poller.background = True
         self._poller.start()

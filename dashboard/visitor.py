@@ -18,8 +18,8 @@ _TOKEN = re.compile(r"[0-9A-Za-z_-]{43}")
 class Visitor(JSComponent):
     """An invisible part of the page that keeps a visitor's cookie.
 
-    A first visit gets a random token, which the browser stores; later visits send it along. Records hold its hash only, so
-    reading them does not let anybody pass for the visitor.
+    A first visit gets a random token, which the browser stores; later visits send it along. Records hold its hash only,
+    so reading them does not let anybody pass for the visitor.
     """
 
     token = param.String(doc="The cookie's value. The browser overrides it if another tab stored one first.")

@@ -10,13 +10,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import param
 
 from processing.doctor import examine
 from processing.encoders import find_encoder
-from processing.errors import ImageError, ProcessingError
+from processing.errors import ProcessingError, StoreError
 from processing.files import write_atomically
 from processing.images import read_input
 from processing.pipeline import run
@@ -49,7 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     remove = verbs.add_parser("remove", help="cut the subject out of one photo", description=_remove.__doc__)
     remove.add_argument("input", type=Path, metavar="INPUT", help="the photo")
     remove.add_argument(
-        "output", type=Path, nargs="?", metavar="OUTPUT", help="the cutout; INPUT-cutout.png beside the photo if not given"
+        "output",
+        type=Path,
+        nargs="?",
+        metavar="OUTPUT",
+        help="the cutout; INPUT-cutout.png beside the photo if not given",
     )
     _add_recipe_options(remove)
     remove.add_argument("--keep", action="store_true", help="also store the result in the artifacts folder")
@@ -73,55 +76,52 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
 
 def _remove(options: argparse.Namespace) -> int:
     """Cut the subject out of one photo and write the cutout, by default as INPUT-cutout.png beside the photo."""
-    recipe = Recipe.from_options(
-        {name: value for name in Recipe.option_names() if (value := getattr(options, name)) is not None}
-    )
-    if options.output is not None and options.format is None and options.output.suffix:
-        find_encoder(options.output.suffix)  # an unknown suffix is refused before the work, not after it
-    output = _output_path(options.input, options.output, recipe, format_given=options.format is not None)
-    if output.resolve() == options.input.resolve():
-        raise ImageError(f"{output} is the photo itself and would be overwritten. Give another output path.")
-    if not output.parent.is_dir():
-        raise ImageError(f"The folder {output.parent} does not exist. Make it first, or give another output path.")
-
+    recipe, output = _read_remove_options(options)
     data, name = read_input(options.input)
     result = run(data, recipe, name=name)
-    format = recipe.format if options.format is not None or not output.suffix else output.suffix
-    encoded = result.encode(format)
+    encoded = result.encode()
     write_atomically(output, encoded.data)
-    record = ArtifactStore().save(result) if options.keep else None
+    store = ArtifactStore()
+    artifact = store.folder(store.save(result)) if options.keep else None
 
-    report: dict[str, Any] = {
-        "output": str(output),
-        "height": result.source.size[0],
-        "width": result.source.size[1],
-        "size_bytes": len(encoded.data),
-        "subject_found": result.subject_found,
-        "model": result.model.name,
-        "provider": result.provider,
-        "timings_s": {step: round(seconds, 4) for step, seconds in result.timings_s.items()},
-    }
-    if record is not None:
-        report["artifact"] = str(ArtifactStore().folder(record))
+    height, width = result.source.size
     if options.json:
+        report = {
+            "output": str(output),
+            "artifact": str(artifact) if artifact else None,
+            "height": height,
+            "width": width,
+            "size_bytes": len(encoded.data),
+            "subject_found": result.subject_found,
+            "model": result.model.name,
+            "provider": result.provider,
+            "timings_s": {step: round(seconds, 4) for step, seconds in result.timings_s.items()},
+        }
         print(json.dumps(report))
     else:
-        print(f"{output}  {report['width']} x {report['height']}, {len(encoded.data) / 1e6:.1f} MB")
-        if record is not None:
-            print(f"kept in {report['artifact']}")
+        print(f"{output}  {width} x {height}, {len(encoded.data) / 1e6:.1f} MB")
+        if artifact:
+            print(f"kept in {artifact}")
     if not result.subject_found:
-        print(
-            f"No clear subject was found in {name}; the cutout is empty. Try a photo with one clear subject.", file=sys.stderr
-        )
+        advice = "the cutout is empty. Try a photo with one clear subject."
+        print(f"No clear subject was found in {name}; {advice}", file=sys.stderr)
         return NO_SUBJECT
     return DONE
 
 
-def _output_path(source: Path, output: Path | None, recipe: Recipe, *, format_given: bool) -> Path:
+def _read_remove_options(options: argparse.Namespace) -> tuple[Recipe, Path]:
+    """Return the recipe and the output path; the output's suffix gives the format unless --format does."""
+    chosen = {name: value for name in Recipe.option_names() if (value := getattr(options, name)) is not None}
+    if options.output is not None and options.output.suffix and "format" not in chosen:
+        chosen["format"] = find_encoder(options.output.suffix).name
+    recipe = Recipe.from_options(chosen)
     suffix = find_encoder(recipe.format).suffix
-    if output is None:
-        return source.with_name(f"{source.stem}-cutout{suffix}")
-    return output
+    output = options.output or options.input.with_name(f"{options.input.stem}-cutout{suffix}")
+    if output.resolve() == options.input.resolve():
+        raise StoreError(f"{output} is the photo itself and would be overwritten. Give another output path.")
+    if not output.parent.is_dir():
+        raise StoreError(f"The folder {output.parent} does not exist. Make it first, or give another output path.")
+    return recipe, output
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ def over(cutout: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
         Opaque image: alpha * colour of the cutout + (1 - alpha) * `colour`, rounded.
     """
     alpha = cutout[..., 3:].astype(np.uint16)
-    # (x * a + c * (255 - a) + 127) // 255 stays under 65536, so 16-bit integers are exact and half the memory of floats.
+    # x * a + c * (255 - a) + 127 stays under 65536: 16-bit integers are exact and take half the memory of floats.
     mixed = cutout[..., :3] * alpha + np.asarray(colour, np.uint16) * (255 - alpha) + 127
     return (mixed // 255).astype(np.uint8)
 

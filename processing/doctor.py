@@ -16,7 +16,17 @@ from processing.models import ModelSpec, has_subject, load_catalogue
 from processing.sessions import open_session
 from processing.store import default_root
 
-_PACKAGES = ("cutout-dashboard", "numpy", "pillow", "onnxruntime", "param", "panel", "panel-material-ui", "bokeh", "rembg")
+_PACKAGES = (
+    "cutout-dashboard",
+    "numpy",
+    "pillow",
+    "onnxruntime",
+    "param",
+    "panel",
+    "panel-material-ui",
+    "bokeh",
+    "rembg",
+)
 
 
 @dataclass
@@ -41,7 +51,9 @@ def examine() -> list[Check]:
 
 def _check_python() -> Check:
     ok = (3, 11) <= sys.version_info[:2] <= (3, 14)
-    return Check("Python", ok, platform.python_version(), "" if ok else "Python 3.11 to 3.14 is supported; use one of them.")
+    return Check(
+        "Python", ok, platform.python_version(), "" if ok else "Python 3.11 to 3.14 is supported; use one of them."
+    )
 
 
 def _check_package(name: str) -> Check:
@@ -70,7 +82,9 @@ def _check_model(spec: ModelSpec) -> Check:
     except ProcessingError as error:
         return Check(subject, False, str(error))
     finding = f"weights whole, runs on {session.provider}"
-    return Check(subject, empty, finding if empty else "sees a subject in a plain grey picture", "" if empty else "Reinstall.")
+    return Check(
+        subject, empty, finding if empty else "sees a subject in a plain grey picture", "" if empty else "Reinstall."
+    )
 
 
 def _check_writable(subject: str, folder: Path) -> Check:

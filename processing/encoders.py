@@ -23,8 +23,8 @@ class Encoder:
 
     Parameters
     ----------
-    title : str
-        Name for people.
+    name, title : str
+        Name in recipes, and name for people.
     media_type, suffix : str
         ``"image/png"``, ``".png"``.
     keeps_alpha : bool
@@ -35,6 +35,7 @@ class Encoder:
         Writes a Pillow image to a binary file.
     """
 
+    name: str
     title: str
     media_type: str
     suffix: str
@@ -73,9 +74,12 @@ def _write_jpeg(image: Image.Image, file: io.BytesIO) -> None:
 
 
 ENCODERS: dict[str, Encoder] = {
-    "png": Encoder("PNG", "image/png", ".png", True, 2**31 - 1, _write_png),
-    "webp": Encoder("WebP", "image/webp", ".webp", True, 16383, _write_webp),
-    "jpeg": Encoder("JPEG", "image/jpeg", ".jpg", False, 65500, _write_jpeg),
+    encoder.name: encoder
+    for encoder in (
+        Encoder("png", "PNG", "image/png", ".png", True, 2**31 - 1, _write_png),
+        Encoder("webp", "WebP", "image/webp", ".webp", True, 16383, _write_webp),
+        Encoder("jpeg", "JPEG", "image/jpeg", ".jpg", False, 65500, _write_jpeg),
+    )
 }
 
 
@@ -105,13 +109,8 @@ def encode(cutout: np.ndarray, format: str, background: str = TRANSPARENT) -> En
     RecipeError
         If the background is unknown.
     """
-    encoder = find_encoder(format)
+    encoder = check_output(format, background)
     colour = parse_background(background)
-    if colour is None and not encoder.keeps_alpha:
-        raise EncodingError(
-            f"{encoder.title} cannot store a transparent background. "
-            "Choose a background colour such as white, or the format png or webp."
-        )
     height, width = cutout.shape[:2]
     if max(height, width) > encoder.max_side:
         raise EncodingError(
@@ -123,6 +122,25 @@ def encode(cutout: np.ndarray, format: str, background: str = TRANSPARENT) -> En
     return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix)
 
 
+def check_output(format: str, background: str) -> Encoder:
+    """Tell before the work whether a format can store what is asked for, and return its encoder.
+
+    Raises
+    ------
+    EncodingError
+        If the format is unknown, or cannot store transparency that was asked for.
+    RecipeError
+        If the background is unknown.
+    """
+    encoder = find_encoder(format)
+    if parse_background(background) is None and not encoder.keeps_alpha:
+        raise EncodingError(
+            f"{encoder.title} cannot store a transparent background. "
+            "Choose a background colour such as white, or the format png or webp."
+        )
+    return encoder
+
+
 def find_encoder(format: str) -> Encoder:
     """Look an output format up by its key or by its file suffix, such as ``"jpeg"`` or ``".jpg"``.
 
@@ -132,8 +150,8 @@ def find_encoder(format: str) -> Encoder:
         If no encoder has that name.
     """
     key = format.lower().removeprefix(".")
-    for name, encoder in ENCODERS.items():
-        if key in (name, encoder.suffix.removeprefix(".")):
+    for encoder in ENCODERS.values():
+        if key in (encoder.name, encoder.suffix.removeprefix(".")):
             return encoder
     raise EncodingError(f"Unknown output format {format!r}. Known: {', '.join(ENCODERS)}.")
 

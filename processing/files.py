@@ -33,8 +33,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be written: {error.strerror}. Check that the folder exists, that you may write there and that "
-            "the disk is not full, then retry."
+            f"{path} cannot be written: {error.strerror}. Check that the folder exists, that you may write there and "
+            "that the disk is not full, then retry."
         ) from error
 
 

@@ -32,11 +32,15 @@ class ImageFormat:
     open: Callable[[io.BytesIO], Image.Image]
 
 
-# Each plugin is opened directly instead of through Image.open: that one compares the size with a limit that is global to
-# the process and warns from 89.5 megapixels on, and we have limits of our own that a caller may set per call.
+# Each plugin is opened directly instead of through Image.open: that one compares the size with a limit that is global
+# to the process and warns from 89.5 megapixels on, and we have limits of our own that a caller may set per call.
 FORMATS = (
-    ImageFormat("PNG", "image/png", ".png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
-    ImageFormat("JPEG", "image/jpeg", ".jpg", lambda head: head.startswith(b"\xff\xd8\xff"), JpegImagePlugin.jpeg_factory),
+    ImageFormat(
+        "PNG", "image/png", ".png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile
+    ),
+    ImageFormat(
+        "JPEG", "image/jpeg", ".jpg", lambda head: head.startswith(b"\xff\xd8\xff"), JpegImagePlugin.jpeg_factory
+    ),
     ImageFormat(
         "WebP",
         "image/webp",
@@ -232,7 +236,9 @@ def _check_megapixels(size: tuple[int, int], name: str, limits: DecodeLimits) ->
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # a broken EXIF block must not lose the photo; which errors it provokes is not documented
+    except (
+        Exception
+    ) as error:  # a broken EXIF block must not lose the photo; which errors it provokes is not documented
         logger.warning("EXIF orientation ignored: %s", error)
         return image
 

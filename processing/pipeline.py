@@ -14,6 +14,7 @@ from PIL import Image
 
 from processing.cancellation import CancelToken
 from processing.composite import cut_out
+from processing.encoders import check_output
 from processing.images import DEFAULT_LIMITS, DecodeLimits, decode, read_input
 from processing.models import find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
@@ -60,10 +61,11 @@ def run(
 
     Raises
     ------
-    ImageError, ModelError, Cancelled
+    ImageError, ModelError, EncodingError, Cancelled
         See `processing.errors`.
     """
     recipe = (recipe or Recipe()).snapshot()
+    check_output(recipe.format, recipe.background)
     steps = _Steps(progress or (lambda step, fraction: None), cancel or CancelToken())
 
     with steps("Reading the photo", 0.0, "decode"):

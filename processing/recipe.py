@@ -1,4 +1,4 @@
-"""The options of one run, each declared once: the dashboard's widgets, the command line's flags and the record use it."""
+"""The options of one run, each declared once, for the dashboard's widgets, the command line's flags and the record."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ class Recipe(param.Parameterized):
     Flat, so that it serialises and compares by value: use `as_dict` for both.
     """
 
-    model = param.Selector(
+    model: param.Selector[str] = param.Selector(
         default=DEFAULT_MODEL, objects=list(load_catalogue()), doc="Model that finds the subject of the photo."
     )
-    format = param.Selector(default="png", objects=list(ENCODERS), doc="File format of the cutout.")
+    format: param.Selector[str] = param.Selector(
+        default="png", objects=list(ENCODERS), doc="File format of the cutout."
+    )
     background = Background(
         default=TRANSPARENT, doc="What lies behind the cutout: transparent, white, black, a CSS colour name or #rrggbb."
     )

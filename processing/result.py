@@ -93,15 +93,20 @@ class Result:
         after = _data_url(encode_preview(self.pixels, long_side=480))
         checker = "repeating-conic-gradient(#c8c8c8 0 25%, #fff 0 50%) 0 0 / 20px 20px"
         figure = (
-            "<figure style='margin:0'><img src='{url}' alt='{alt}' style='max-width:100%;height:auto;background:{fill}'>"
+            "<figure style='margin:0'>"
+            "<img src='{url}' alt='{alt}' style='max-width:100%;height:auto;background:{fill}'>"
             "<figcaption>{caption}</figcaption></figure>"
         )
         height, width = self.source.size
         note = "" if self.subject_found else "<p>No clear subject was found in this photo; the cutout is empty.</p>"
         return (
             "<div style='display:flex;flex-wrap:wrap;gap:16px'>"
-            + figure.format(url=before, alt="Before", fill="none", caption=f"{escape(self.source.name)}, {width} x {height}")
-            + figure.format(url=after, alt="After", fill=checker, caption=f"{escape(self.model.title)} on {self.provider}")
+            + figure.format(
+                url=before, alt="Before", fill="none", caption=f"{escape(self.source.name)}, {width} x {height}"
+            )
+            + figure.format(
+                url=after, alt="After", fill=checker, caption=f"{escape(self.model.title)} on {self.provider}"
+            )
             + f"</div>{note}"
         )
 

@@ -1,7 +1,7 @@
 """The artifacts folder: one folder per result, its `record.json` written last.
 
-A folder without `record.json` is a write that did not finish; nothing lists it. `artifacts/README.md` describes the format
-for people and other programs.
+A folder without `record.json` is a write that did not finish; nothing lists it. `artifacts/README.md` describes the
+format for people and other programs.
 """
 
 from __future__ import annotations

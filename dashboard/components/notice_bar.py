@@ -11,8 +11,8 @@ from panel.custom import JSComponent
 class NoticeBar(JSComponent):
     """Shows a sentence as plain text.
 
-    Panel's and Material UI's alerts render their text as HTML (the latter even undoes an escape first), and our sentences
-    hold file names that come from anywhere.
+    Panel's and Material UI's alerts render their text as HTML (the latter even undoes an escape first), and our
+    sentences hold file names that come from anywhere.
     """
 
     text = param.String(doc="The sentence, plain text; nothing is shown while it is empty.")

@@ -76,7 +76,9 @@ class DownloadView(pn.viewable.Viewer):
             margin=0,
             size="small",
         )
-        self.button = DownloadButton(controller, label="Download", color="primary", variant="contained", margin=0, width=260)
+        self.button = DownloadButton(
+            controller, label="Download", color="primary", variant="contained", margin=0, width=260
+        )
         self._saved = pmui.Typography("", variant="body2", margin=0, sizing_mode="stretch_width")
         self._layout = pn.Column(
             pn.FlexBox(

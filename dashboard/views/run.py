@@ -25,7 +25,12 @@ class RunView(pn.viewable.Viewer):
         self._step = pmui.Typography("", variant="body2", margin=(0, 0, 6, 0))
         self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=0)
         self._progress = pn.Column(
-            self._step, self._bar, visible=False, margin=0, styles={"flex": "1 1 220px"}, css_classes=["cutout-progress"]
+            self._step,
+            self._bar,
+            visible=False,
+            margin=0,
+            styles={"flex": "1 1 220px"},
+            css_classes=["cutout-progress"],
         )
         self._layout = pn.FlexBox(
             self.run_button,

@@ -43,7 +43,9 @@ class PhotoInput(pmui.FileInput):
     def _process_chunk(self, msg):
         held = sum(len(chunk) for file in self._file_buffer.values() for chunk in file["chunks"].values())
         if held + len(msg["data"]) > DEFAULT_LIMITS.max_bytes:
-            self._drop(f"The photo is over the limit of {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry.")
+            self._drop(
+                f"The photo is over the limit of {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry."
+            )
             return
         super()._process_chunk(msg)
 
@@ -68,14 +70,21 @@ class SourceView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             height=112,
             margin=0,
-            sx={"height": "112px", "borderStyle": "dashed", "borderWidth": "2px", "borderRadius": "12px", "textTransform": "none"},
+            sx={
+                "height": "112px",
+                "borderStyle": "dashed",
+                "borderWidth": "2px",
+                "borderRadius": "12px",
+                "textTransform": "none",
+            },
         )
         self.file_input.param.watch(self._take_upload, "value")
         self.samples = PictureStrip(
             on_pick=self._take_sample,
             caption="Sample photos",
             items=[
-                {"key": sample.name, "title": sample.title, "picture": _data_url(sample.thumbnail())} for sample in SAMPLES
+                {"key": sample.name, "title": sample.title, "picture": _data_url(sample.thumbnail())}
+                for sample in SAMPLES
             ],
             margin=0,
         )

@@ -1,6 +1,6 @@
 """What a model is: the catalogue, its rows, and the arithmetic before and after the network.
 
-To add a model of a known family, add a table to `catalogue.toml`; the contract test in `tests/contracts.py` then runs on it.
+To add a model of a known family, add a table to `catalogue.toml`; the contract test in `tests/contracts.py` runs on it.
 """
 
 from processing.models.spec import DEFAULT_MODEL, ModelSpec, find_model, load_catalogue

@@ -86,7 +86,7 @@ class ModelSpec:
         unknown = set(row) - {field.name for field in fields(cls)}
         if unknown:
             raise ModelError(f"catalogue.toml, [{name}]: unknown key {', '.join(sorted(unknown))}.")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
         for key in ("weights", "card"):
             if key in values:
                 values[key] = WEIGHTS / values[key]

@@ -34,7 +34,7 @@ def prepare(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
     small = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     values = np.asarray(small, np.float32)
     peak = 255.0 if spec.scale == "255" else max(float(values.max()), 1e-6)
-    normalised = (values / np.float32(peak) - np.float32(spec.mean)) / np.float32(spec.std)
+    normalised = (values / np.float32(peak) - np.asarray(spec.mean, np.float32)) / np.asarray(spec.std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1)[np.newaxis])
 
 

@@ -14,8 +14,8 @@ from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models import ModelSpec
 
-#: Runtime name in the catalogue to "module:class". A string, because importing rembg takes seconds and the first time over
-#: a minute: it must happen only when a model needs it.
+#: Runtime name in the catalogue to "module:class". A string, because importing rembg takes seconds and the first time
+#: over a minute: it must happen only when a model needs it.
 RUNTIMES = {
     "onnxruntime": "processing.sessions.native:NativeSession",
     "rembg": "processing.sessions.rembg_zoo:RembgSession",

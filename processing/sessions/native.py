@@ -97,7 +97,7 @@ def _read_weights(spec: ModelSpec) -> bytes:
         ) from error
     if spec.sha256 and hashlib.sha256(weights).hexdigest() != spec.sha256:
         raise ModelError(
-            f"The weights of {spec.name!r} at {spec.weights} are damaged: their SHA-256 is not the one in catalogue.toml. "
-            "Restore the file, for example with `git checkout -- processing/models/weights`."
+            f"The weights of {spec.name!r} at {spec.weights} are damaged: their SHA-256 is not the one in "
+            "catalogue.toml. Restore the file, for example with `git checkout -- processing/models/weights`."
         )
     return weights

@@ -106,7 +106,9 @@ class _InnerSession:
         self._calls.peaks = []
         return self._calls
 
-    def run(self, outputs: list[str] | None, inputs: dict[str, np.ndarray], run_options: Any = None) -> list[np.ndarray]:
+    def run(
+        self, outputs: list[str] | None, inputs: dict[str, np.ndarray], run_options: Any = None
+    ) -> list[np.ndarray]:
         import onnxruntime
 
         run_options = run_options or onnxruntime.RunOptions()
