@@ -177,11 +177,7 @@ def sniff(data: bytes, *, name: str = "photo", limits: DecodeLimits = DEFAULT_LI
     """
     if not data:
         raise ImageError(f"{name} is empty (0 bytes). Choose a {SUPPORTED.replace(' and ', ' or ')} photo.")
-    if len(data) > limits.max_bytes:
-        raise ImageError(
-            f"{name} has {len(data) / 1e6:.0f} MB; at most {limits.max_bytes / 1e6:.0f} MB are allowed. "
-            "Save it smaller, for example as JPEG, and retry."
-        )
+    _check_bytes(len(data), name, limits)
     head = data[:512]
     for image_format in FORMATS:
         if image_format.matches(head):
@@ -190,24 +186,29 @@ def sniff(data: bytes, *, name: str = "photo", limits: DecodeLimits = DEFAULT_LI
     raise ImageError(f"{name} is {what}. {SUPPORTED} are read; save or export it as one of these and retry.")
 
 
-def read_input(image: str | Path | bytes | Image.Image | np.ndarray) -> tuple[bytes, str]:
+def read_input(
+    image: str | Path | bytes | Image.Image | np.ndarray, *, limits: DecodeLimits = DEFAULT_LIMITS
+) -> tuple[bytes, str]:
     """Turn what a caller of the library has into the bytes of a file and a name.
 
     Parameters
     ----------
     image : str, Path, bytes, PIL.Image.Image or ndarray of uint8, shape (H, W, 3) or (H, W, 4)
         A path, the bytes of a file, or sRGB pixels, which become a PNG file in memory.
+    limits : DecodeLimits
+        A larger file is refused before it is read.
 
     Raises
     ------
     ImageError
-        If the file cannot be read or the array has another shape or type.
+        If the file cannot be read or is over the limit, or the array has another shape or type.
     """
     if isinstance(image, bytes):
         return image, "photo"
     if isinstance(image, (str, Path)):
         path = Path(image)
         try:
+            _check_bytes(path.stat().st_size, path.name, limits)
             return path.read_bytes(), path.name
         except OSError as error:
             raise ImageError(f"{path} cannot be read: {error.strerror}. Give the path of a photo.") from error
@@ -221,6 +222,14 @@ def read_input(image: str | Path | bytes | Image.Image | np.ndarray) -> tuple[by
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue(), Path(getattr(image, "filename", "") or "photo").name
+
+
+def _check_bytes(size_bytes: int, name: str, limits: DecodeLimits) -> None:
+    if size_bytes > limits.max_bytes:
+        raise ImageError(
+            f"{name} has {size_bytes / 1e6:.0f} MB; at most {limits.max_bytes / 1e6:.0f} MB are allowed. "
+            "Save it smaller, for example as JPEG, and retry."
+        )
 
 
 def _check_megapixels(size: tuple[int, int], name: str, limits: DecodeLimits) -> None:
