@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
+import threading
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +26,21 @@ HISTORY_LENGTH = 12
 _PIPELINE_SHARE = 0.55
 
 
+def _one_at_a_time(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def locked(self: Controller, *args: Any) -> None:
+        with self._lock:
+            method(self, *args)
+
+    return locked
+
+
 class Controller(param.Parameterized):
     """State and actions of one visitor's page.
 
     Work runs in the process-wide queue. The page calls `poll` a few times a second, which copies the state of the job
-    into these parameters; nothing else touches them from another thread.
+    into these parameters; the queue's threads never touch them. Panel calls the actions from a pool of threads, so each
+    of them holds the lock.
 
     Parameters
     ----------
@@ -72,10 +84,12 @@ class Controller(param.Parameterized):
         self._photo: bytes | None = None
         self._job: Job | None = None
         self._on_done: Callable[[Any], None] | None = None
+        self._lock = threading.RLock()
         self.refresh_history()
 
     # Actions
 
+    @_one_at_a_time
     def load(self, data: bytes, name: str) -> None:
         """Take a new photo and show it; whatever was being done is given up."""
         self.cancel()
@@ -92,6 +106,7 @@ class Controller(param.Parameterized):
 
         self._start("read", read, show)
 
+    @_one_at_a_time
     def run(self) -> None:
         """Cut the subject out of the photo, and keep the result in the artifacts folder."""
         if not self.can_run or self._photo is None:
@@ -125,12 +140,14 @@ class Controller(param.Parameterized):
         self.param.update(after=None, record=None, notice=None)
         self._start("run", work, show)
 
+    @_one_at_a_time
     def cancel(self) -> None:
         """Stop what is being done; the photo stays."""
         if self._job is not None:
             self._job.cancel()
             self._end(None)
 
+    @_one_at_a_time
     def open(self, record_id: str) -> None:
         """Show one of the owner's stored results again."""
         self.cancel()
@@ -175,6 +192,7 @@ class Controller(param.Parameterized):
         """List the owner's last results anew."""
         self.history = self.store.list(self.owner, HISTORY_LENGTH)
 
+    @_one_at_a_time
     def poll(self) -> None:
         """Copy the state of the running job into the parameters; called by the page a few times a second."""
         job = self._job
@@ -190,6 +208,7 @@ class Controller(param.Parameterized):
             step += f", about {left:.0f} s left"
         self.param.update(step=step, fraction=job.fraction)
 
+    @_one_at_a_time
     def close(self) -> None:
         """Give up what is being done and let go of the photo: the page is gone."""
         self.cancel()

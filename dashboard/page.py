@@ -5,6 +5,7 @@ from __future__ import annotations
 import panel as pn
 import panel_material_ui as pmui
 import param
+from panel.io import PeriodicCallback
 
 from dashboard.controller import Controller
 from dashboard.views.compare import CompareView
@@ -14,7 +15,11 @@ from dashboard.views.notice import NoticeView
 from dashboard.views.run import RunView
 from dashboard.views.source import SourceView
 
-THEME = {"palette": {"primary": {"main": "#0f766e"}}}
+_HEADER = {"MuiAppBar": {"styleOverrides": {"root": {"backgroundColor": "#115e59", "color": "#fff"}}}}
+THEME = {
+    "light": {"palette": {"primary": {"main": "#0f766e"}}, "components": _HEADER},
+    "dark": {"palette": {"primary": {"main": "#2dd4bf", "contrastText": "#06302c"}}, "components": _HEADER},
+}
 
 _POLL_MS = 100
 
@@ -53,16 +58,15 @@ class Dashboard(pn.viewable.Viewer):
             self.download,
             self.history,
             sizing_mode="stretch_width",
-            margin=(16, 0),
+            margin=(8, 24, 24, 24),
             styles={"gap": "20px"},
         )
         self._start_polling()
 
     def _start_polling(self) -> None:
-        # Polling needs no lock between visitors and keeps no closed page in memory.
-        # background: it must not blink the busy indicator.
-        self._poller = pn.state.add_periodic_callback(self._poll, period=_POLL_MS, start=False)
-        self._poller.background = True
+        # Polling needs no lock between visitors and keeps no closed page in memory. background=True, which
+        # pn.state.add_periodic_callback cannot pass on: else every poll blinks the page's busy indicator.
+        self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True)
         self._poller.start()
         if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.controller.close())

@@ -7,6 +7,7 @@ import panel as pn
 from dashboard.components.image_view import ImageView
 from dashboard.controller import Controller
 
+_RUNNING = "Cutting out ..."
 _READY = "Press Run to cut out the subject."
 _EMPTY = "The cutout appears here."
 
@@ -21,7 +22,7 @@ class CompareView(pn.viewable.Viewer):
         self.before = ImageView(title="Before", hint="Drop a photo above, or try a sample.", margin=0, styles=cell)
         self.after = ImageView(title="After", hint=_EMPTY, margin=0, styles=cell)
         self._layout = pn.FlexBox(self.before, self.after, gap="24px", sizing_mode="stretch_width", margin=0)
-        controller.param.watch(self._show, ["before", "after", "photo_name"])
+        controller.param.watch(self._show, ["before", "after", "photo_name", "activity"])
         controller.recipe.param.watch(self._show, "background")
         self._show()
 
@@ -33,7 +34,7 @@ class CompareView(pn.viewable.Viewer):
         self.after.param.update(
             picture=controller.after,
             backdrop=controller.recipe.background,
-            hint=_READY if controller.before else _EMPTY,
+            hint=_RUNNING if controller.activity == "run" else _READY if controller.before else _EMPTY,
         )
 
     def __panel__(self):

@@ -87,13 +87,14 @@ class DownloadView(pn.viewable.Viewer):
                 self.format,
                 self.button,
                 gap="12px 16px",
-                align_items="center",
+                align_items="flex-end",
                 sizing_mode="stretch_width",
                 margin=0,
             ),
             self._saved,
             sizing_mode="stretch_width",
             margin=0,
+            styles={"gap": "8px"},
         )
         self.background.param.watch(self._choose_background, "value")
         self.colour.param.watch(self._choose_background, "value")

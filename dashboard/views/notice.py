@@ -14,7 +14,7 @@ class NoticeView(pn.viewable.Viewer):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
-        self.bar = NoticeBar(sizing_mode="stretch_width", margin=0)
+        self.bar = NoticeBar(visible=False, sizing_mode="stretch_width", margin=0)
         controller.param.watch(self._show, "notice")
         self.bar.param.watch(self._dismiss, "text")
         self._show()
@@ -22,9 +22,9 @@ class NoticeView(pn.viewable.Viewer):
     def _show(self, *_events) -> None:
         notice = self._controller.notice
         if notice is None:
-            self.bar.text = ""
+            self.bar.param.update(text="", visible=False)
         else:
-            self.bar.param.update(text=notice.text, severity=notice.severity)
+            self.bar.param.update(text=notice.text, severity=notice.severity, visible=True)
 
     def _dismiss(self, event) -> None:
         if not event.new:

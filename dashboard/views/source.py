@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 
 import panel as pn
 import panel_material_ui as pmui
@@ -16,7 +17,10 @@ from processing.images import DEFAULT_LIMITS
 
 
 class PhotoInput(pmui.FileInput):
-    """A FileInput whose failures can be shown as notices and whose limit holds on the server too.
+    """A FileInput that keeps its pieces in order, tells of failures, and has its limit on the server too.
+
+    With a thread pool Panel runs each message of the browser in a thread of its own, so "finished" may overtake the
+    last piece of the file, which would then be lost. Here a file is finished when all its pieces are there.
 
     Parameters
     ----------
@@ -24,32 +28,37 @@ class PhotoInput(pmui.FileInput):
         Called with the sentence when an upload fails.
     """
 
-    # Panel finds a component's compiled bundle by its class; this one adds no JavaScript of its own.
+    # Panel looks for the JavaScript beside the module of the class; this class adds none of its own.
     _esm_base = "FileInput.jsx"
 
     def __init__(self, on_error, **params):
         super().__init__(**params)
         self._on_error = on_error
+        self._lock = threading.RLock()
 
     def _handle_msg(self, msg):
-        if msg.get("status") == "error":  # what the browser found, such as a file over the limit
-            self._drop(f"The upload failed: {msg.get('error', 'unknown reason')}. Choose the photo again.")
-            return
-        try:
-            super()._handle_msg(msg)
-        except (KeyError, TypeError, ValueError):
-            self._drop("The upload was cut off. Choose the photo again.")
+        with self._lock:
+            try:
+                if msg["status"] == "upload_event":
+                    self._take_piece(msg)
+                elif msg["status"] == "error":  # what the browser found, such as a file over the limit
+                    self._give_up(f"The upload failed: {msg['error']}. Choose another photo, or try again.")
+            except (KeyError, TypeError, ValueError):
+                self._give_up("The upload was cut off. Choose the photo again.")
 
-    def _process_chunk(self, msg):
-        held = sum(len(chunk) for file in self._file_buffer.values() for chunk in file["chunks"].values())
+    def _take_piece(self, msg):
+        held = sum(len(piece) for file in self._file_buffer.values() for piece in file["chunks"].values())
         if held + len(msg["data"]) > DEFAULT_LIMITS.max_bytes:
-            self._drop(
-                f"The photo is over the limit of {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry."
+            self._give_up(
+                f"The photo has more than {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry."
             )
             return
-        super()._process_chunk(msg)
+        self._process_chunk(msg)
+        if self._buffer:
+            self._flush_buffer()
+            self._send_msg({"status": "finished"})
 
-    def _drop(self, sentence):
+    def _give_up(self, sentence):
         self._file_buffer.clear()
         self._buffer.clear()
         self._on_error(sentence)
@@ -76,6 +85,7 @@ class SourceView(pn.viewable.Viewer):
                 "borderWidth": "2px",
                 "borderRadius": "12px",
                 "textTransform": "none",
+                "&:focus-within": {"outline": "3px solid currentColor", "outlineOffset": "2px"},
             },
         )
         self.file_input.param.watch(self._take_upload, "value")

@@ -1,0 +1,195 @@
+"""The main job in a real browser: a photo becomes a cutout."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from photos import SAMPLES, flat_photo, heavy_photo, phone_photo
+from PIL import Image, ImageChops
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.ui
+
+
+def test_a_phone_photo_becomes_a_full_size_cutout(visitor, server, tmp_path):
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    visitor.sees_before()
+    empty = visitor.after.screenshot()
+    visitor.press_run()
+    visitor.sees_after()
+    assert visitor.after.screenshot() != empty
+    expect(visitor.page.get_by_text("Saved at")).to_be_visible()
+
+    file = visitor.download(tmp_path)
+    assert file.name == "holiday-cutout.png"
+    with Image.open(file) as cutout:
+        assert (cutout.mode, cutout.size) == ("RGBA", (3000, 4000))
+        assert cutout.getpixel((100, 100))[3] == 0, "the empty wall above the astronaut is cut away"
+        assert cutout.getpixel((1500, 3600))[3] == 255, "her suit stays"
+    stored = visitor.page.get_by_text("Saved at").inner_text().removeprefix("Saved at ")
+    assert stored.startswith(str(server.artifacts))
+    with open(stored, "rb") as kept:
+        assert kept.read() == file.read_bytes()
+
+
+def test_background_and_format_change_without_another_run(visitor, server, tmp_path):
+    visitor.page.get_by_role("button", name="An astronaut").click()
+    visitor.press_run()
+    visitor.sees_after()
+    results = sorted(server.artifacts.iterdir())
+    checkerboard = visitor.pixels_of_after()
+
+    wall = (int(checkerboard.width * 0.67), int(checkerboard.height * 0.1))  # beside her head, cut away
+    for name, colour in (("White", (255, 255, 255)), ("Black", (0, 0, 0))):
+        visitor.page.get_by_role("button", name=name, exact=True).click()
+        expect(visitor.page.get_by_role("button", name=f"Download PNG, on {name.lower()}")).to_be_enabled()
+        shown = visitor.pixels_of_after()
+        assert shown.getpixel(wall) == colour
+        assert ImageChops.difference(shown, checkerboard).getbbox()
+
+    visitor.page.get_by_role("button", name="Colour", exact=True).click()
+    expect(visitor.page.get_by_role("button", name="Download PNG, on #2a9d8f")).to_be_enabled()
+    assert visitor.pixels_of_after().getpixel(wall) == (0x2A, 0x9D, 0x8F)
+
+    visitor.page.get_by_label("Format").click()
+    visitor.page.get_by_role("menuitem", name="JPEG").click()
+    expect(visitor.page.get_by_role("button", name="Download JPEG, on #2a9d8f")).to_be_enabled()
+    file = visitor.download(tmp_path)
+    assert file.suffix == ".jpg"
+    with Image.open(file) as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (512, 512))
+        assert all(abs(a - b) < 6 for a, b in zip(image.getpixel((343, 51)), (0x2A, 0x9D, 0x8F), strict=True))
+    assert sorted(server.artifacts.iterdir()) == results, "no run, no new result"
+
+
+def test_jpeg_and_transparent_give_way_to_each_other_in_sight(visitor):
+    visitor.page.get_by_role("button", name="An astronaut").click()
+    visitor.press_run()
+    visitor.sees_after()
+    visitor.page.get_by_label("Format").click()
+    visitor.page.get_by_role("menuitem", name="JPEG").click()
+    expect(visitor.page.get_by_role("button", name="Download JPEG, on white")).to_be_enabled()
+    visitor.page.get_by_role("button", name="Transparent", exact=True).click()
+    expect(visitor.page.get_by_role("button", name="Download PNG, transparent")).to_be_enabled()
+
+
+def test_a_photo_can_be_dropped(visitor):
+    visitor.drop("cat.jpg", (SAMPLES / "cat.jpg").read_bytes(), "image/jpeg")
+    visitor.sees_before()
+    expect(visitor.page.get_by_text("Before: cat.jpg")).to_be_visible()
+    visitor.press_run()
+    visitor.sees_after()
+
+
+def test_a_file_of_40_megabytes_arrives(visitor):
+    photo = heavy_photo()
+    assert len(photo) > 39_000_000
+    visitor.upload({"name": "heavy.png", "mimeType": "image/png", "buffer": photo})
+    visitor.sees_before()
+
+
+def test_enter_on_the_run_button_runs(visitor):
+    visitor.page.get_by_role("button", name="A cat").focus()
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.run_button).to_be_enabled(timeout=60_000)
+    visitor.run_button.focus()
+    visitor.page.keyboard.press("Enter")
+    visitor.sees_after()
+
+
+def test_history_survives_reload_and_restart(visitor, server, tmp_path):
+    visitor.page.get_by_role("button", name="A cat").click()
+    visitor.press_run()
+    visitor.sees_after()
+    expect(visitor.history).to_have_count(1)
+
+    visitor.page.reload()
+    expect(visitor.history).to_have_count(1, timeout=60_000)
+    server.stop()
+    server.start()
+    visitor.problems.clear()  # the page rightly complained while the server was down
+    visitor.open()
+    expect(visitor.history).to_have_count(1, timeout=60_000)
+
+    visitor.history.first.click()
+    visitor.sees_after()
+    expect(visitor.page.get_by_text("Before: cat.jpg")).to_be_visible()
+    with Image.open(visitor.download(tmp_path)) as cutout:
+        assert (cutout.mode, cutout.size) == ("RGBA", (451, 300))
+
+
+def test_two_visitors_at_once_see_only_their_own(new_visitor, server):
+    anna, ben = new_visitor().open(), new_visitor().open()
+    anna.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    ben.page.get_by_role("button", name="A cat").click()
+    anna.press_run()
+    # Anna's 12 megapixels are on their way; Ben's page answers all the while.
+    expect(ben.page.get_by_text("Before: cat.jpg")).to_be_visible()
+    ben.press_run()
+    ben.sees_after()
+    anna.sees_after()
+    for visitor, name in ((anna, "holiday.jpg"), (ben, "cat.jpg")):
+        expect(visitor.history).to_have_count(1)
+        assert visitor.history.first.get_attribute("title").startswith(name)
+        visitor.page.reload()
+        expect(visitor.history).to_have_count(1, timeout=60_000)
+    owners = {json.loads(path.read_text())["owner"] for path in server.artifacts.glob("*/record.json")}
+    cookie = next(cookie for cookie in anna.page.context.cookies() if cookie["name"] == "cutout_visitor")
+    assert not any(cookie["value"] in owner for owner in owners), "a record must not give the cookie away"
+
+
+def test_a_renamed_text_file_gives_a_notice(visitor):
+    visitor.upload({"name": "notes.png", "mimeType": "image/png", "buffer": b"just some words\n" * 50})
+    expect(visitor.notice).to_contain_text("notes.png is not a photo that can be read. PNG, JPEG and WebP are read")
+    expect(visitor.run_button).to_be_disabled()
+    visitor.page.get_by_label("Close this message").click()
+    expect(visitor.notice).to_be_empty()
+    visitor.page.get_by_role("button", name="A cat").click()
+    visitor.press_run()
+    visitor.sees_after()
+
+
+def test_a_photo_without_a_subject_is_said_so(visitor):
+    visitor.upload({"name": "wall.jpg", "mimeType": "image/jpeg", "buffer": flat_photo()})
+    visitor.press_run()
+    expect(visitor.notice).to_contain_text("No clear subject was found", timeout=60_000)
+    expect(visitor.after).to_have_attribute("data-state", "empty")
+
+
+def test_a_file_name_is_never_html(visitor):
+    payload = "<img src=x onerror=window.hacked=1>"
+    visitor.upload({"name": f"{payload}.jpg", "mimeType": "image/jpeg", "buffer": (SAMPLES / "cat.jpg").read_bytes()})
+    visitor.press_run()
+    visitor.sees_after()
+    expect(visitor.history).to_have_count(1)
+    visitor.upload({"name": f"{payload}.png", "mimeType": "image/png", "buffer": b"no photo"})
+    expect(visitor.notice).to_contain_text("onerror")
+    assert visitor.page.evaluate("window.hacked") is None
+
+
+def test_cancel_stops_the_run_and_keeps_the_photo(visitor, server):
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    expect(visitor.run_button).to_be_enabled(timeout=60_000)
+    before = set(server.artifacts.glob("*")) if server.artifacts.exists() else set()
+    visitor.run_button.click()
+    visitor.page.get_by_role("button", name="Cancel").click()
+    expect(visitor.run_button).to_be_enabled()
+    expect(visitor.after).to_have_attribute("data-state", "empty")
+    visitor.page.wait_for_timeout(3000)  # longer than the run would have taken
+    assert (set(server.artifacts.glob("*")) if server.artifacts.exists() else set()) == before
+    visitor.press_run()
+    visitor.sees_after()
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (1280, 900)])
+def test_the_page_fits_its_window(new_visitor, width, height):
+    visitor = new_visitor(viewport={"width": width, "height": height}).open()
+    visitor.page.get_by_role("button", name="An astronaut").click()
+    visitor.press_run()
+    visitor.sees_after()
+    overflow = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    boxes = [pane.bounding_box() for pane in (visitor.before, visitor.after)]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert (boxes[0]["y"] == boxes[1]["y"]) == (width >= 768), "side by side where there is room, else stacked"
