@@ -213,6 +213,7 @@ class Controller(param.Parameterized):
         """Give up what is being done and let go of the photo: the page is gone."""
         self.cancel()
         self._photo = None
+        self.param.update(before=None, after=None, record=None, can_run=False)
 
     # The job
 

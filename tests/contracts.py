@@ -1,0 +1,215 @@
+"""What every entry of a table must do: models, sessions and encoders.
+
+A contract is a class of tests. A test file subclasses it and gives the fixtures it names, parametrised over the table, so
+a new entry is tested without a new test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from images import ball
+from PIL import Image, ImageCms
+
+from processing.cancellation import CancelToken
+from processing.encoders import ENCODERS, Encoder, check_output, encode, find_encoder
+from processing.errors import Cancelled, EncodingError, ModelError
+from processing.models import ModelSpec, has_subject, prepare, to_alpha
+from processing.sessions import RUNTIMES, Session, open_session
+
+
+class FakeSession:
+    """A session that gives the same raw output whatever it is shown; it keeps the contract too."""
+
+    provider = "FakeProvider"
+
+    def __init__(self, raw: np.ndarray) -> None:
+        self.raw = np.asarray(raw, np.float32).reshape(1, 1, *np.shape(raw)[-2:])
+
+    def predict(self, tensor: np.ndarray, cancel: CancelToken | None = None) -> np.ndarray:
+        (cancel or CancelToken()).raise_if_cancelled()
+        return self.raw
+
+
+class ModelContract:
+    """What each row of the catalogue promises. Fixture: `spec`."""
+
+    def test_weights_are_the_file_that_the_row_describes(self, spec: ModelSpec):
+        weights = spec.weights.read_bytes()
+        assert len(weights) == spec.size_bytes
+        assert hashlib.sha256(weights).hexdigest() == spec.sha256
+
+    def test_row_tells_people_what_the_model_is_and_may_be_used_for(self, spec: ModelSpec):
+        assert spec.title
+        assert spec.about.endswith(".")
+        assert spec.licence not in ("", "unknown")
+        assert spec.commercial_use in ("yes", "no", "unclear")
+
+    def test_card_named_in_the_row_exists(self, spec: ModelSpec):
+        assert spec.card is not None
+        assert spec.card.is_file()
+
+    def test_numbers_of_the_row_make_sense(self, spec: ModelSpec):
+        assert spec.runtime in RUNTIMES
+        assert spec.scale in ("255", "max")
+        assert 0 <= spec.levels[0] < spec.levels[1] <= 1
+        assert 0 < spec.empty_below < 1
+        assert all(value > 0 for value in spec.std)
+
+    def test_model_finds_the_subject_of_a_clear_picture(self, spec: ModelSpec):
+        picture, mask = ball()
+        raw = open_session(spec).predict(prepare(picture, spec))
+        assert has_subject(raw, spec)
+        found = to_alpha(raw, spec, mask.shape) > 0.5
+        assert (found & mask).sum() / (found | mask).sum() > 0.9
+
+    @pytest.mark.parametrize("value", [0, 128, 255])
+    def test_model_finds_nothing_on_a_plain_picture(self, spec: ModelSpec, value):
+        plain = np.full((90, 120, 3), value, np.uint8)
+        assert not has_subject(open_session(spec).predict(prepare(plain, spec)), spec)
+
+    def test_damaged_weights_are_refused(self, spec: ModelSpec, tmp_path):
+        damaged = tmp_path / "weights.onnx"
+        damaged.write_bytes(b"not a model")
+        with pytest.raises(ModelError):
+            open_session(replace(spec, weights=damaged))
+
+
+class SessionContract:
+    """What each runtime promises. Fixtures: `session` and `tensor`, an input that the session takes."""
+
+    def test_predict_gives_one_matte_in_range(self, session: Session, tensor):
+        raw = session.predict(tensor)
+        assert raw.dtype == np.float32
+        assert raw.ndim == 4
+        assert raw.shape[:2] == (1, 1)
+        assert raw.min() >= 0
+        assert raw.max() <= 1
+
+    def test_predict_leaves_its_input_alone(self, session: Session, tensor):
+        before = tensor.copy()
+        session.predict(tensor)
+        np.testing.assert_array_equal(tensor, before)
+
+    def test_predict_repeats_itself(self, session: Session, tensor):
+        np.testing.assert_array_equal(session.predict(tensor), session.predict(tensor))
+
+    def test_threads_that_share_a_session_do_not_mix_their_results(self, session: Session, tensor):
+        inputs = [tensor, np.ascontiguousarray(tensor[..., ::-1]), np.zeros_like(tensor)]
+        alone = [session.predict(each) for each in inputs]
+        start = threading.Barrier(len(inputs))
+
+        def predict(each):
+            start.wait(30)
+            return [session.predict(each) for _ in range(3)]
+
+        with ThreadPoolExecutor(len(inputs)) as threads:
+            for expected, results in zip(alone, threads.map(predict, inputs), strict=True):
+                for result in results:
+                    np.testing.assert_array_equal(result, expected)
+
+    def test_provider_is_named(self, session: Session):
+        assert session.provider.endswith("Provider")
+
+    def test_token_that_is_already_cancelled_stops_the_run(self, session: Session, tensor):
+        token = CancelToken()
+        token.cancel()
+        with pytest.raises(Cancelled):
+            session.predict(tensor, token)
+
+    def test_session_works_again_after_a_cancelled_run(self, session: Session, tensor):
+        expected = session.predict(tensor)
+        token = CancelToken()
+        token.cancel()
+        with pytest.raises(Cancelled):
+            session.predict(tensor, token)
+        np.testing.assert_array_equal(session.predict(tensor, CancelToken()), expected)
+
+
+class EncoderContract:
+    """What each output format promises. Fixture: `encoder`."""
+
+    #: Mean absolute error that a lossy format may make on a smooth picture, of 255.
+    LOSS = 2.0
+
+    @pytest.fixture
+    def cutout(self) -> np.ndarray:
+        """Return a smooth picture with every alpha from 0 to 255, no colour under alpha 0; odd sides."""
+        picture, _ = ball(61, 255)
+        alpha = np.tile(np.arange(255, dtype=np.uint8), (61, 1))
+        alpha[20:30] = 255
+        cutout = np.dstack([picture, alpha])
+        cutout[alpha == 0] = 0
+        return cutout
+
+    @staticmethod
+    def opened(encoder: Encoder, cutout: np.ndarray, background: str) -> Image.Image:
+        encoded = encode(cutout, encoder.name, background)
+        assert (encoded.media_type, encoded.suffix) == (encoder.media_type, encoder.suffix)
+        image = Image.open(io.BytesIO(encoded.data))
+        image.load()
+        return image
+
+    @pytest.fixture
+    def background(self, encoder: Encoder) -> str:
+        """Return a background that the format can store."""
+        return "transparent" if encoder.keeps_alpha else "white"
+
+    def test_file_is_of_its_type_and_as_large_as_the_cutout(self, encoder: Encoder, cutout, background):
+        image = self.opened(encoder, cutout, background)
+        assert Image.MIME[image.format] == encoder.media_type
+        assert image.size == (255, 61)
+
+    def test_file_is_tagged_srgb(self, encoder: Encoder, cutout, background):
+        image = self.opened(encoder, cutout, background)
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+        assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+    def test_transparency_is_kept_exactly_or_refused_aloud(self, encoder: Encoder, cutout):
+        if encoder.keeps_alpha:
+            image = self.opened(encoder, cutout, "transparent")
+            np.testing.assert_array_equal(np.asarray(image)[..., 3], cutout[..., 3])
+        else:
+            with pytest.raises(EncodingError, match=f"{encoder.title} cannot store a transparent background"):
+                encode(cutout, encoder.name, "transparent")
+
+    def test_colours_stay_what_they_were(self, encoder: Encoder, cutout, background):
+        opaque = cutout[20:30].copy()
+        opaque[..., 3] = 255
+        stored = np.asarray(self.opened(encoder, opaque, background).convert("RGB"), np.float32)
+        assert np.abs(stored - opaque[..., :3]).mean() < self.LOSS
+
+    def test_coloured_background_leaves_no_alpha_channel(self, encoder: Encoder, cutout):
+        image = self.opened(encoder, cutout, "#00ff00")
+        assert image.mode == "RGB"
+        assert not image.has_transparency_data
+        assert np.abs(np.asarray(image, np.int16)[45, 2] - (0, 255, 0)).max() < 20  # alpha 2 of 255: nearly all background
+
+    def test_one_pixel_can_be_written(self, encoder: Encoder, background):
+        assert self.opened(encoder, np.full((1, 1, 4), 255, np.uint8), background).size == (1, 1)
+
+    def test_cutout_is_left_alone(self, encoder: Encoder, cutout, background):
+        before = cutout.copy()
+        encode(cutout, encoder.name, background)
+        np.testing.assert_array_equal(cutout, before)
+
+    def test_larger_side_than_the_format_stores_is_refused_before_writing(self, encoder: Encoder, monkeypatch, background):
+        def never(image, file):
+            pytest.fail("the picture was written")
+
+        limited = replace(encoder, max_side=40, write=never)
+        monkeypatch.setitem(ENCODERS, encoder.name, limited)
+        for shape in ((41, 3, 4), (3, 41, 4)):
+            with pytest.raises(EncodingError, match="at most 40 pixels a side"):
+                encode(np.full(shape, 255, np.uint8), encoder.name, background)
+
+    def test_encoder_is_found_by_name_and_suffix_in_any_case(self, encoder: Encoder, background):
+        for key in (encoder.name, encoder.suffix, encoder.suffix.upper(), encoder.suffix.removeprefix(".")):
+            assert find_encoder(key) is encoder
+        assert check_output(encoder.suffix, background) is encoder

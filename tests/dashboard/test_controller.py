@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+from photos import SAMPLES, flat_photo
+from PIL import Image
+
+from dashboard.controller import Controller, safe_name
+from dashboard.notices import NO_SUBJECT
+from processing.jobs import CANCELLED, DONE
+
+CAT = (SAMPLES / "cat.jpg").read_bytes()
+
+
+def run_cat(controller, settle, name="cat.jpg"):
+    controller.load(CAT, name)
+    settle(controller)
+    controller.run()
+    settle(controller)
+
+
+def test_a_photo_is_shown_before_it_is_run(controller, settle):
+    controller.load(CAT, "cat.jpg")
+    assert controller.activity == "read"
+    assert not controller.can_run
+    settle(controller)
+    with Image.open(io.BytesIO(controller.before)) as preview:
+        assert (preview.format, preview.size) == ("WEBP", (451, 300))
+    assert controller.can_run
+    assert controller.record is None
+
+
+def test_a_run_shows_and_stores_the_cutout(controller, settle, store):
+    run_cat(controller, settle)
+    with Image.open(io.BytesIO(controller.after)) as preview:
+        assert preview.mode == "RGBA"
+        assert preview.getpixel((10, 150))[3] > 250
+        assert preview.getpixel((440, 150))[3] < 5
+    assert controller.record.owner == "anna"
+    assert store.path(controller.record, "result").is_file()
+    assert [record.id for record in controller.history] == [controller.record.id]
+    assert controller.notice is None
+
+
+def test_run_without_a_photo_does_nothing(controller):
+    controller.run()
+    assert controller.activity == ""
+
+
+def test_a_file_that_is_no_photo_gives_a_notice(controller, settle):
+    controller.load(b"words", "notes.png")
+    settle(controller)
+    assert controller.notice.severity == "error"
+    assert "notes.png is not a photo" in controller.notice.text
+    assert not controller.can_run
+
+
+def test_a_new_photo_clears_the_old_notice(controller, settle):
+    controller.load(b"words", "notes.png")
+    settle(controller)
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    assert controller.notice is None
+    assert controller.can_run
+
+
+def test_no_subject_is_said_and_nothing_is_stored(controller, settle, session):
+    session.raw = session.raw * 0
+    controller.load(flat_photo(), "wall.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    assert controller.notice == NO_SUBJECT
+    assert controller.history == []
+    assert controller.can_run
+
+
+def test_cancel_ends_a_run_in_flight_and_keeps_the_photo(controller, settle, session, store):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    session.gate.clear()
+    controller.run()
+    job = controller._job
+    assert session.reached.wait(30)
+    controller.cancel()
+    job.future.result(30)
+    assert job.state == CANCELLED
+    assert controller.activity == ""
+    assert controller.can_run
+    assert store.list("anna") == []
+
+
+def test_progress_names_the_step_and_only_grows(controller, settle, session):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    session.gate.clear()
+    seen = []
+    controller.param.watch(lambda event: seen.append(event.new), "fraction")
+    controller.run()
+    assert session.reached.wait(30)
+    controller.poll()
+    assert controller.step.startswith("Finding the subject")
+    assert 0 < controller.fraction < 1
+    session.gate.set()
+    settle(controller)
+    assert seen[:-1] == sorted(seen[:-1])
+
+
+def test_a_waiting_visitor_sees_the_place_in_the_queue(new_controller, settle, session):
+    anna, ben = new_controller(owner="anna"), new_controller(owner="ben")
+    anna.load(CAT, "cat.jpg")
+    settle(anna)
+    session.gate.clear()
+    anna.run()
+    assert session.reached.wait(30)
+    ben.load(CAT, "cat.jpg")
+    carl = new_controller(owner="carl")
+    carl.load(CAT, "cat.jpg")
+    carl.poll()
+    assert carl.step == "Waiting for 1 other job"
+    session.gate.set()
+    for controller in (anna, ben, carl):
+        settle(controller)
+
+
+def test_history_is_the_owners_only_and_outlives_the_controller(new_controller, settle):
+    anna, ben = new_controller(owner="anna"), new_controller(owner="ben")
+    run_cat(anna, settle)
+    ben.refresh_history()
+    assert ben.history == []
+    again = new_controller(owner="anna")
+    assert [record.id for record in again.history] == [anna.record.id]
+
+
+def test_history_follows_the_owner(new_controller, settle):
+    anna = new_controller(owner="anna")
+    run_cat(anna, settle)
+    late = new_controller(owner="nobody")
+    assert late.history == []
+    late.owner = "anna"
+    assert len(late.history) == 1
+
+
+def test_an_old_result_opens_and_can_be_run_again(new_controller, settle, session):
+    run_cat(new_controller(owner="anna"), settle, name="old.jpg")
+    runs = session.runs
+    again = new_controller(owner="anna")
+    again.open(again.history[0].id)
+    assert again.photo_name == "old.jpg"
+    assert again.before is not None
+    assert again.after is not None
+    assert session.runs == runs, "opening runs no model"
+    again.run()
+    settle(again)
+    assert len(again.history) == 2
+
+
+def test_somebody_elses_result_does_not_open(new_controller, settle):
+    anna, ben = new_controller(owner="anna"), new_controller(owner="ben")
+    run_cat(anna, settle)
+    ben.open(anna.record.id)
+    assert ben.after is None
+    assert "There is no result" in ben.notice.text
+
+
+def test_a_result_deleted_meanwhile_gives_a_notice(controller, settle, store):
+    run_cat(controller, settle)
+    record = controller.record
+    store.path(record, "preview").unlink()
+    controller.open(record.id)
+    assert "cannot be read" in controller.notice.text
+
+
+@pytest.mark.parametrize(
+    ("format", "background", "mode"),
+    [
+        ("png", "transparent", "RGBA"),
+        ("webp", "transparent", "RGBA"),
+        ("png", "white", "RGB"),
+        ("jpeg", "#102030", "RGB"),
+    ],
+)
+def test_a_download_is_encoded_in_the_queue_without_a_run(controller, settle, session, format, background, mode):
+    run_cat(controller, settle)
+    runs = session.runs
+    controller.recipe.param.update(format=format, background=background)
+    job = controller.submit_download()
+    job.future.result(30)
+    assert job.state == DONE
+    with Image.open(job.result) as image:
+        assert (image.format.lower(), image.mode, image.size) == (format, mode, (451, 300))
+    assert session.runs == runs
+    assert controller.download_name == "cat-cutout" + {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}[format]
+
+
+def test_a_download_of_the_stored_form_is_the_stored_file(controller, settle, store):
+    run_cat(controller, settle)
+    job = controller.submit_download()
+    job.future.result(30)
+    assert job.result.getvalue() == store.read(controller.record, "result")
+
+
+def test_there_is_no_download_before_a_result(controller):
+    assert controller.submit_download() is None
+
+
+def test_an_unwritable_store_gives_a_notice_and_keeps_the_photo(controller, settle, store):
+    store.root.write_text("a file where the folder should be")
+    run_cat(controller, settle)
+    assert "cannot be saved" in controller.notice.text
+    assert controller.can_run
+
+
+def test_an_unexpected_error_is_told_without_its_text(controller, settle, session, caplog):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    session.raw = None
+    controller.run()
+    settle(controller)
+    assert controller.notice.severity == "error"
+    assert "Something unexpected" in controller.notice.text
+    assert caplog.records, "the log has the details"
+
+
+def test_close_gives_the_photo_up(controller, settle):
+    run_cat(controller, settle)
+    controller.close()
+    assert controller._photo is None
+    assert not controller.can_run
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("cat.jpg", "cat.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\photos\\cat.jpg", "cat.jpg"),
+        ("<img src=x>.png", "_img src=x_.png"),
+        ("a\u202egpj.exe", "agpj.exe"),
+        ("new\nline.jpg", "newline.jpg"),
+        ("", "photo"),
+        ("...", "photo"),
+        ("x" * 200 + ".jpeg", "x" * 75 + ".jpeg"),
+        ("u\u0308.png", "\u00fc.png"),
+    ],
+)
+def test_safe_name(name, safe):
+    assert safe_name(name) == safe
+    assert len(safe_name(name)) <= 80
+
+
+def test_default_controller_belongs_to_the_local_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUTOUT_ARTIFACTS", str(tmp_path))
+    controller = Controller()
+    assert controller.owner == "local"
+    assert controller.store.root == tmp_path

@@ -1,0 +1,180 @@
+"""The views around a controller: models and messages, no browser."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from photos import SAMPLES
+
+from dashboard import Dashboard
+from dashboard.components.picture_strip import PictureStrip
+from dashboard.notices import Notice, notice_of
+from dashboard.samples import SAMPLES as BUNDLED
+from dashboard.views.source import PhotoInput
+from processing import ImageError
+from processing.images import DEFAULT_LIMITS, decode
+
+CAT = (SAMPLES / "cat.jpg").read_bytes()
+
+
+@pytest.fixture
+def dashboard(controller, monkeypatch):
+    monkeypatch.setattr(Dashboard, "_start_polling", lambda self: None)
+    return Dashboard(controller=controller)
+
+
+def piece(data, chunk=1, total=1, name="cat.jpg"):
+    return {
+        "status": "upload_event",
+        "name": name,
+        "chunk": chunk,
+        "total_chunks": total,
+        "mime_type": "image/jpeg",
+        "data": data,
+    }
+
+
+def test_every_view_renders(dashboard):
+    assert dashboard._layout.get_root() is not None
+
+
+def test_upload_reaches_the_controller_and_leaves_the_widget(dashboard, controller, settle):
+    dashboard.source.file_input._handle_msg(piece(CAT))
+    settle(controller)
+    assert controller.photo_name == "cat.jpg"
+    assert controller.before is not None
+    assert dashboard.source.file_input.value is None
+
+
+def test_pieces_may_come_in_any_order(dashboard, controller, settle):
+    half = len(CAT) // 2
+    widget = dashboard.source.file_input
+    widget._handle_msg({"status": "initializing"})
+    widget._handle_msg(piece(CAT[half:], chunk=2, total=2))
+    widget._handle_msg({"status": "finished"})
+    assert controller.activity == ""
+    widget._handle_msg(piece(CAT[:half], chunk=1, total=2))
+    settle(controller)
+    assert controller.before is not None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"status": "upload_event"},
+        {"status": "upload_event", "data": None},
+        {"status": 3},
+        {**piece(b""), "chunk": [1]},
+    ],
+)
+def test_hostile_upload_messages_do_no_harm(dashboard, controller, settle, message):
+    dashboard.source.file_input._handle_msg(message)
+    settle(controller)
+    dashboard.source.file_input._handle_msg(piece(CAT))
+    settle(controller)
+    assert controller.before is not None
+
+
+def test_the_byte_limit_holds_on_the_server():
+    sentences = []
+    widget = PhotoInput(sentences.append)
+    block = bytes(DEFAULT_LIMITS.max_bytes // 3)
+    for chunk in range(1, 5):
+        widget._handle_msg(piece(block, chunk=chunk, total=5))
+    assert len(sentences) == 1
+    assert "more than 100 MB" in sentences[0]
+
+
+def test_an_error_of_the_browser_becomes_a_notice(dashboard, controller):
+    dashboard.source.file_input._handle_msg({"status": "error", "error": "File too large"})
+    assert "File too large" in controller.notice.text
+
+
+def test_a_sample_can_be_picked(dashboard, controller, settle):
+    dashboard.source.samples._handle_msg({"pick": "cat"})
+    settle(controller)
+    assert controller.photo_name == "cat.jpg"
+
+
+@pytest.mark.parametrize("message", [{}, "x", None, {"pick": "../secret"}, {"pick": 3}, {"pick": ["cat"]}])
+def test_a_strip_offers_only_its_items(message):
+    picked = []
+    strip = PictureStrip(on_pick=picked.append, items=[{"key": "cat", "title": "Cat", "picture": ""}])
+    strip._handle_msg(message)
+    assert picked == []
+
+
+@pytest.mark.parametrize("sample", BUNDLED, ids=lambda sample: sample.name)
+def test_bundled_samples_decode_and_have_a_source(sample):
+    assert decode(sample.read()).size > (200, 200)
+    assert sample.file_name in (SAMPLES / "SOURCES.md").read_text()
+
+
+def test_run_button_and_progress_follow_the_controller(dashboard, controller, settle, session):
+    view = dashboard.run
+    assert view.run_button.disabled
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    assert not view.run_button.disabled
+    session.gate.clear()
+    view.run_button.clicks += 1
+    assert session.reached.wait(30)
+    assert view.run_button.disabled
+    assert view.cancel_button.visible
+    view.cancel_button.clicks += 1
+    assert not view.run_button.disabled
+    assert not view.cancel_button.visible
+
+
+def test_the_notice_is_plain_text_and_can_be_closed(dashboard, controller):
+    controller.notice = Notice("error", "<b>bold</b>")
+    assert dashboard.notice.bar.text == "<b>bold</b>"
+    assert dashboard.notice.bar.visible
+    dashboard.notice.bar.text = ""
+    assert controller.notice is None
+    assert not dashboard.notice.bar.visible
+
+
+def test_background_is_behind_the_picture_only(dashboard, controller):
+    dashboard.download.background.value = "white"
+    assert controller.recipe.background == "white"
+    assert dashboard.compare.after.backdrop == "white"
+    dashboard.download.background.value = "colour"
+    dashboard.download.colour.value = "#ff8800"
+    assert controller.recipe.background == "#ff8800"
+    assert dashboard.compare.after.backdrop == "#ff8800"
+
+
+def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    button = dashboard.download.button
+    sent = []
+    button.param.watch(lambda event: sent.append(event.new), "data")
+    assert button.filename == "cat-cutout.png"
+    asyncio.run(button._async_sync_data())
+    assert sent[0].startswith("data:image/png;base64,")
+    assert button.data is None
+    assert not button.loading
+
+
+def test_a_download_that_fails_gives_a_notice(dashboard, controller, settle, store):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    store.path(controller.record, "result").unlink()
+    asyncio.run(dashboard.download.button._async_sync_data())
+    assert "cannot be read" in controller.notice.text
+
+
+def test_notice_of_our_own_errors_is_their_sentence():
+    assert notice_of(ImageError("Too large.")) == Notice("error", "Too large.")
+
+
+def test_notice_of_a_lack_of_memory_says_what_to_do():
+    assert "not enough memory" in notice_of(MemoryError()).text
