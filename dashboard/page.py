@@ -45,9 +45,9 @@ class Dashboard(pn.viewable.Viewer):
         self.compare = CompareView(self.controller)
         self.download = DownloadView(self.controller)
         self.history = HistoryView(self.controller)
-        self._layout = pn.Column(
+        self._layout = pmui.Column(
             pmui.Typography(
-                "Drop a photo, press Run, download it without its background. Your photos stay on this machine.",
+                "Drop a photo, press Run, download it without its background. Nothing is sent to any other site.",
                 variant="body1",
                 margin=0,
             ),
@@ -59,7 +59,8 @@ class Dashboard(pn.viewable.Viewer):
             self.history,
             sizing_mode="stretch_width",
             margin=(8, 24, 24, 24),
-            styles={"gap": "20px"},
+            sx={"gap": "20px"},
+            theme_config=THEME,
         )
         self._start_polling()
 

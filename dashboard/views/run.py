@@ -7,6 +7,13 @@ import panel_material_ui as pmui
 
 from dashboard.controller import Controller
 
+# Drawings, not names: the icon font that names need is not there in a notebook without the internet.
+_PLAY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="M7 4v16l13-8z"/></svg>'
+_CROSS = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24">'
+    '<path d="M6 6l12 12M18 6L6 18" stroke="#000" stroke-width="2.5"/></svg>'
+)
+
 
 class RunView(pn.viewable.Viewer):
     """The run button; while something is being done, the step, a bar and a cancel button."""
@@ -15,10 +22,10 @@ class RunView(pn.viewable.Viewer):
         super().__init__()
         self._controller = controller
         self.run_button = pmui.Button(
-            label="Run", icon="auto_fix_high", color="primary", variant="contained", size="large", width=150, margin=0
+            label="Run", icon=_PLAY, color="primary", variant="contained", size="large", width=150, margin=0
         )
         self.cancel_button = pmui.Button(
-            label="Cancel", icon="close", color="default", variant="outlined", size="large", visible=False, margin=0
+            label="Cancel", icon=_CROSS, color="default", variant="outlined", size="large", visible=False, margin=0
         )
         self.run_button.on_click(lambda event: controller.run())
         self.cancel_button.on_click(lambda event: controller.cancel())
