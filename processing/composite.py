@@ -41,9 +41,10 @@ def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         Cutout, straight alpha.
     """
     cutout = np.empty((*alpha.shape, 4), np.uint8)
-    cutout[..., :3] = image
     cutout[..., 3] = np.rint(alpha * np.float32(255))
-    cutout[cutout[..., 3] == 0] = 0
+    visible = cutout[..., 3] > 0
+    for channel in range(3):  # a channel at a time is much faster than one masked assignment
+        np.multiply(image[..., channel], visible, out=cutout[..., channel])
     return cutout
 
 

@@ -189,7 +189,9 @@ class EncoderContract:
         image = self.opened(encoder, cutout, "#00ff00")
         assert image.mode == "RGB"
         assert not image.has_transparency_data
-        assert np.abs(np.asarray(image, np.int16)[45, 2] - (0, 255, 0)).max() < 20  # alpha 2 of 255: nearly all background
+        assert (
+            np.abs(np.asarray(image, np.int16)[45, 2] - (0, 255, 0)).max() < 20
+        )  # alpha 2 of 255: nearly all background
 
     def test_one_pixel_can_be_written(self, encoder: Encoder, background):
         assert self.opened(encoder, np.full((1, 1, 4), 255, np.uint8), background).size == (1, 1)
@@ -199,7 +201,9 @@ class EncoderContract:
         encode(cutout, encoder.name, background)
         np.testing.assert_array_equal(cutout, before)
 
-    def test_larger_side_than_the_format_stores_is_refused_before_writing(self, encoder: Encoder, monkeypatch, background):
+    def test_larger_side_than_the_format_stores_is_refused_before_writing(
+        self, encoder: Encoder, monkeypatch, background
+    ):
         def never(image, file):
             pytest.fail("the picture was written")
 

@@ -14,8 +14,16 @@ SAMPLES = sorted((Path(__file__).parents[1] / "dashboard" / "samples").glob("*.j
 
 # Red, green, blue and white point of colour spaces as XYZ under D50, as ICC profiles hold them.
 # Lindbloom, "RGB/XYZ Matrices", Bradford-adapted: brucelindbloom.com/Eqn_RGB_XYZ_Matrix.html
-SRGB_PRIMARIES = ((0.4360747, 0.2225045, 0.0139322), (0.3850649, 0.7168786, 0.0971045), (0.1430804, 0.0606169, 0.7141733))
-ADOBE_PRIMARIES = ((0.6097559, 0.3111242, 0.0194811), (0.2052401, 0.6256560, 0.0608902), (0.1492240, 0.0632197, 0.7448387))
+SRGB_PRIMARIES = (
+    (0.4360747, 0.2225045, 0.0139322),
+    (0.3850649, 0.7168786, 0.0971045),
+    (0.1430804, 0.0606169, 0.7141733),
+)
+ADOBE_PRIMARIES = (
+    (0.6097559, 0.3111242, 0.0194811),
+    (0.2052401, 0.6256560, 0.0608902),
+    (0.1492240, 0.0632197, 0.7448387),
+)
 D50 = (0.9642, 1.0, 0.8249)
 
 
@@ -112,7 +120,9 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     for name, data in tags.items():
         table += name + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    header = struct.pack(">I4xI4s4s4s12s4s24x", start + len(body), 0x02400000, b"mntr", space, b"XYZ ", bytes(12), b"acsp")
+    header = struct.pack(
+        ">I4xI4s4s4s12s4s24x", start + len(body), 0x02400000, b"mntr", space, b"XYZ ", bytes(12), b"acsp"
+    )
     header += _fixed(*D50)
     return header.ljust(128, b"\0") + table + body
 
