@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import functools
-import io
 import re
 import threading
+import time
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import param
 
-from dashboard.notices import NO_SUBJECT, Notice, notice_of
+from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
 from processing import ArtifactRecord, ArtifactStore, ProcessingError, Recipe, run
-from processing.encoders import encode, encode_preview, find_encoder
+from processing.composite import TRANSPARENT
+from processing.encoders import ENCODERS, encode_preview, find_encoder
 from processing.images import decode
-from processing.jobs import CANCELLED, DONE, Job, JobQueue, default_queue
+from processing.jobs import DONE, FAILED, Job, JobQueue, default_queue
 from processing.sessions.pool import SessionPool, default_pool
-from processing.store import LOCAL_OWNER, PREVIEW_SIDE
+from processing.store import LOCAL_OWNER, PREVIEW_SIDE, default_store
 
 HISTORY_LENGTH = 12
 
 #: Of a whole run in the page, the part that the pipeline takes; the rest is encoding and saving.
 _PIPELINE_SHARE = 0.55
 
+#: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
+_SETTLED_S = 0.4
 
-def _one_at_a_time(method: Callable[..., None]) -> Callable[..., None]:
+
+@dataclass(frozen=True)
+class _Photo:
+    """The photo of a page, as a run takes it along so that a reloaded page finds it again."""
+
+    data: bytes
+    name: str
+    preview: bytes
+
+
+def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def locked(self: Controller, *args: Any) -> None:
+    def locked(self: Controller, *args: Any) -> Any:
         with self._lock:
-            method(self, *args)
+            return method(self, *args)
 
     return locked
 
@@ -38,14 +52,14 @@ def _one_at_a_time(method: Callable[..., None]) -> Callable[..., None]:
 class Controller(param.Parameterized):
     """State and actions of one visitor's page.
 
-    Work runs in the process-wide queue. The page calls `poll` a few times a second, which copies the state of the job
+    Work runs in the process-wide queue. The page calls `poll` a few times a second, which copies the state of the jobs
     into these parameters; the queue's threads never touch them. Panel calls the actions from a pool of threads, so each
     of them holds the lock.
 
     Parameters
     ----------
     store : ArtifactStore, optional
-        Where results go.
+        Where results go; this process's store if None.
     queue : JobQueue, optional
         Where work runs; this process's queue if None.
     pool : SessionPool, optional
@@ -68,6 +82,9 @@ class Controller(param.Parameterized):
     step = param.String(doc="The step that the job is in, or its place in the queue.")
     fraction = param.Number(default=0, bounds=(0, 1), doc="Fraction of the job that is done.")
     can_run = param.Boolean(doc="Whether there is a photo and nothing else is being done.")
+    download_bytes = param.Integer(
+        default=None, allow_None=True, doc="Length of the file that Download gives; None until it is known."
+    )
 
     def __init__(
         self,
@@ -76,16 +93,20 @@ class Controller(param.Parameterized):
         pool: SessionPool | None = None,
         **params: Any,
     ) -> None:
-        params.setdefault("recipe", Recipe())
-        super().__init__(**params)
-        self.store = store or ArtifactStore()
-        self._queue = queue or default_queue()
-        self._pool = pool or default_pool()
-        self._photo: bytes | None = None
+        self._lock = threading.RLock()
+        self._photo: _Photo | None = None
         self._job: Job | None = None
         self._on_done: Callable[[Any], None] | None = None
-        self._lock = threading.RLock()
-        self.refresh_history()
+        self._file_job: Job | None = None
+        self._file_due: float | None = None
+        self._deleted: ArtifactRecord | None = None
+        self.store = store or default_store()
+        self._queue = queue or default_queue()
+        self._pool = pool or default_pool()
+        params.setdefault("recipe", Recipe())
+        super().__init__(**params)
+        self.recipe.param.watch(self._take_options, list(Recipe.option_names()))
+        self._meet_owner()
 
     # Actions
 
@@ -94,15 +115,18 @@ class Controller(param.Parameterized):
         """Take a new photo and show it; whatever was being done is given up."""
         self.cancel()
         self._photo = None
-        self.param.update(before=None, after=None, record=None, notice=None, photo_name=safe_name(name), can_run=False)
+        name = safe_name(name)
+        self.param.update(before=None, after=None, record=None, notice=None, photo_name=name, can_run=False)
 
-        def read(job: Job) -> bytes:
+        def read(job: Job) -> tuple[bytes, str]:
             job.report("Reading the photo", 0.1)
-            return encode_preview(decode(data, name=self.photo_name).pixels, long_side=PREVIEW_SIDE)
+            source = decode(data, name=name)
+            return encode_preview(source.pixels, long_side=PREVIEW_SIDE), source.remark
 
-        def show(preview: bytes) -> None:
-            self._photo = data
-            self.before = preview
+        def show(outcome: tuple[bytes, str]) -> None:
+            preview, remark = outcome
+            self._photo = _Photo(data, name, preview)
+            self.param.update(before=preview, notice=Notice("info", remark) if remark else None)
 
         self._start("read", read, show)
 
@@ -111,41 +135,41 @@ class Controller(param.Parameterized):
         """Cut the subject out of the photo, and keep the result in the artifacts folder."""
         if not self.can_run or self._photo is None:
             return
-        data, name, recipe, owner = self._photo, self.photo_name, self.recipe.snapshot(), self.owner
+        photo, recipe, owner, earlier = self._photo, self.recipe.snapshot(), self.owner, self.record
 
         def work(job: Job) -> tuple[ArtifactRecord, bytes] | None:
             result = run(
-                data,
+                photo.data,
                 recipe,
-                name=name,
+                name=photo.name,
+                previous=self.store.load(earlier) if earlier is not None else None,
                 pool=self._pool,
                 progress=lambda step, fraction: job.report(step, fraction * _PIPELINE_SHARE),
                 cancel=job.cancel_token,
             )
             if not result.subject_found:
                 return None
-            job.cancel_token.raise_if_cancelled()
             job.report("Saving the result", _PIPELINE_SHARE)
             record = self.store.save(result, owner)
             return record, self.store.read(record, "preview")
 
-        def show(outcome: tuple[ArtifactRecord, bytes] | None) -> None:
-            if outcome is None:
-                self.notice = NO_SUBJECT
-                return
-            record, preview = outcome
-            self.param.update(record=record, after=preview)
-            self.refresh_history()
-
         self.param.update(after=None, record=None, notice=None)
-        self._start("run", work, show)
+        self._start("run", work, self._show_result, photo)
+
+    def _show_result(self, outcome: tuple[ArtifactRecord, bytes] | None) -> None:
+        if outcome is None:
+            self.notice = NO_SUBJECT
+            return
+        record, preview = outcome
+        self.param.update(record=record, after=preview)
+        self.refresh_history()
 
     @_one_at_a_time
     def cancel(self) -> None:
         """Stop what is being done; the photo stays."""
         if self._job is not None:
             self._job.cancel()
-            self._end(None)
+            self._end()
 
     @_one_at_a_time
     def open(self, record_id: str) -> None:
@@ -153,53 +177,91 @@ class Controller(param.Parameterized):
         self.cancel()
         try:
             record = self.store.get(record_id, self.owner)
-            photo = self.store.read(record, "source")
+            data = self.store.read(record, "source")
             before, after = self.store.read(record, "before"), self.store.read(record, "preview")
         except ProcessingError as error:
             self.notice = notice_of(error)
             self.refresh_history()
             return
-        self._photo = photo
-        self.param.update(
-            photo_name=record.source["name"], before=before, after=after, record=record, notice=None, can_run=True
-        )
+        name = record.source["name"]
+        self._photo = _Photo(data, name, before)
+        self.param.update(photo_name=name, before=before, after=after, record=record, notice=None, can_run=True)
 
-    def submit_download(self) -> Job | None:
-        """Put the encoding of the shown result, in the recipe's format and background, into the queue.
-
-        The job's result is a file object. None when no result is shown.
-        """
-        record, recipe = self.record, self.recipe.snapshot()
+    @_one_at_a_time
+    def delete(self) -> None:
+        """Delete the result that is shown; `undo` brings it back."""
+        record = self.record
         if record is None:
-            return None
+            return
+        try:
+            self.store.delete(record)
+        except ProcessingError as error:
+            self.notice = notice_of(error)
+        else:
+            self._deleted = record
+            self.param.update(record=None, after=None, notice=deleted(record.source["name"]))
+        self.refresh_history()
 
-        def work(job: Job) -> io.BytesIO:
-            if all(record.recipe[option] == getattr(recipe, option) for option in ("format", "background")):
-                return io.BytesIO(self.store.read(record, "result"))
-            return io.BytesIO(encode(self.store.load_cutout(record), recipe.format, recipe.background).data)
-
-        return self._queue.submit(work)
+    @_one_at_a_time
+    def undo(self) -> None:
+        """Bring the result that was deleted last back, and show it."""
+        record, self._deleted = self._deleted, None
+        if record is None:
+            return
+        try:
+            self.store.restore(record.id, self.owner)
+        except ProcessingError as error:
+            self.notice = notice_of(error)
+        else:
+            self.open(record.id)
+        self.refresh_history()
 
     @property
     def download_name(self) -> str:
         """File name for the download: the photo's, with another end."""
-        return (
-            f"{self.photo_name.rpartition('.')[0] or self.photo_name}-cutout{find_encoder(self.recipe.format).suffix}"
-        )
+        encoder = find_encoder(self.recipe.format)
+        return f"{self.photo_name.rpartition('.')[0] or self.photo_name}-{encoder.content}{encoder.suffix}"
 
-    @param.depends("owner", watch=True)
     def refresh_history(self) -> None:
         """List the owner's last results anew."""
-        self.history = self.store.list(self.owner, HISTORY_LENGTH)
+        try:
+            self.history = self.store.list(self.owner, HISTORY_LENGTH)
+        except ProcessingError as error:
+            self.param.update(history=[], notice=notice_of(error))
+
+    @_one_at_a_time
+    def close(self) -> None:
+        """Let go of everything: the page is gone. A run goes on, so that a reloaded page or the history finds it."""
+        if self.activity == "run":
+            self._job = self._on_done = None
+        self.cancel()
+        self._forget_file()
+        self._photo = None
+        self.param.update(before=None, after=None, record=None, can_run=False)
+
+    @param.depends("owner", watch=True)
+    def _meet_owner(self) -> None:
+        """Show what belongs to the owner: the history, and a run that an earlier page of theirs has started."""
+        with self._lock:
+            self.refresh_history()
+            job = self._queue.find(self.owner, "run") if self._job is None else None
+            photo = job.payload if job is not None else None
+            if job is None or photo is None:
+                return
+            self._photo, self._job, self._on_done = photo, job, self._show_result
+            self.param.update(photo_name=photo.name, before=photo.preview, activity="run", can_run=False)
+
+    # The job that the page shows
 
     @_one_at_a_time
     def poll(self) -> None:
-        """Copy the state of the running job into the parameters; called by the page a few times a second."""
+        """Copy the state of the jobs into the parameters; called by the page a few times a second."""
+        self._poll_file()
         job = self._job
         if job is None:
             return
         if job.is_finished:
-            self._end(job)
+            self._end()
             return
         waiting = self._queue.position(job)
         step = f"Waiting for {waiting} other job{'s' if waiting > 1 else ''}" if waiting else job.step
@@ -208,28 +270,101 @@ class Controller(param.Parameterized):
             step += f", about {left:.0f} s left"
         self.param.update(step=step, fraction=job.fraction)
 
-    @_one_at_a_time
-    def close(self) -> None:
-        """Give up what is being done and let go of the photo: the page is gone."""
-        self.cancel()
-        self._photo = None
-        self.param.update(before=None, after=None, record=None, can_run=False)
-
-    # The job
-
-    def _start(self, activity: str, work: Callable[[Job], Any], on_done: Callable[[Any], None]) -> None:
+    def _start(
+        self, activity: str, work: Callable[[Job], Any], on_done: Callable[[Any], None], payload: Any = None
+    ) -> None:
+        try:
+            self._job = self._queue.submit(work, owner=self.owner, kind=activity, payload=payload)
+        except ProcessingError as error:
+            self.param.update(notice=notice_of(error), can_run=self._photo is not None)
+            return
         self._on_done = on_done
         self.param.update(activity=activity, step="", fraction=0, can_run=False)
-        self._job = self._queue.submit(work)
 
-    def _end(self, job: Job | None) -> None:
-        on_done, self._job, self._on_done = self._on_done, None, None
+    def _end(self) -> None:
+        job, on_done, self._job, self._on_done = self._job, self._on_done, None, None
         self.param.update(activity="", step="", fraction=0)
         if job is not None and job.state == DONE and on_done is not None:
             on_done(job.result)
-        elif job is not None and job.state != CANCELLED and job.error is not None:
+        elif job is not None and job.state == FAILED and job.error is not None:
             self.notice = notice_of(job.error)
         self.can_run = self._photo is not None
+
+    # The file that Download gives
+
+    @_one_at_a_time
+    def _take_options(self, *events: Any) -> None:
+        """Make the file anew once the options have settled. Of two that exclude each other the later one wins."""
+        recipe, encoder = self.recipe, ENCODERS[self.recipe.format]
+        transparent = recipe.background == TRANSPARENT
+        if (transparent and not encoder.keeps_alpha) or (not transparent and encoder.content != "cutout"):
+            if any(event.name == "format" for event in events):
+                recipe.background = "white" if transparent else TRANSPARENT
+            else:
+                recipe.format = Recipe.param.format.default
+            return  # the change has called this method again
+        self._plan_file()
+
+    @param.depends("record", watch=True)
+    def _plan_file(self) -> None:
+        with self._lock:
+            self._forget_file()
+            if self.record is None:
+                return
+            if self._is_stored_form():
+                self.download_bytes = self.store.size_bytes(self.record, "result")
+            else:
+                self._file_due = time.monotonic() + _SETTLED_S
+
+    def _is_stored_form(self) -> bool:
+        stored, wanted = self.record.recipe, self.recipe.as_dict()
+        return all(stored.get(option) == value for option, value in wanted.items() if option != "model")
+
+    def _forget_file(self) -> None:
+        if self._file_job is not None:
+            self._file_job.cancel()
+        self._file_job = self._file_due = None
+        self.download_bytes = None
+
+    def _poll_file(self) -> None:
+        if self._file_due is not None and time.monotonic() >= self._file_due:
+            try:
+                self.submit_download()
+            except ProcessingError as error:
+                self._file_due = None
+                self.notice = notice_of(error)
+        job = self._file_job
+        if job is not None and job.is_finished and self.download_bytes is None:
+            if job.state == DONE:
+                self.download_bytes = len(job.result)
+            elif job.state == FAILED and job.error is not None:
+                self._file_job = None
+                self.notice = notice_of(job.error)
+
+    @_one_at_a_time
+    def submit_download(self) -> Job | None:
+        """Return the job that makes the file for Download, in the recipe's format; its result is the file's bytes.
+
+        None when no result is shown.
+
+        Raises
+        ------
+        QueueError
+            If the owner has too many jobs in the queue.
+        """
+        record, recipe = self.record, self.recipe.snapshot()
+        if record is None:
+            return None
+        if self._file_job is not None:
+            return self._file_job
+        if self._is_stored_form():
+            return self._queue.submit(lambda job: self.store.read(record, "result"), owner=self.owner, kind="file")
+
+        def work(job: Job) -> bytes:
+            return replace(self.store.load(record), recipe=recipe).encode().data
+
+        self._file_job, self._file_due = self._queue.submit(work, owner=self.owner, kind="file"), None
+        return self._file_job
 
 
 def safe_name(name: str) -> str:

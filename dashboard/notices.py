@@ -13,10 +13,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for the user. The text is plain: whoever shows it escapes it."""
+    """A sentence for the user, and perhaps a button beside it.
+
+    Both texts are plain: whoever shows them escapes them.
+    """
 
     severity: Literal["error", "warning", "info", "success"]
     text: str
+    action: str = ""
 
 
 def notice_of(error: BaseException) -> Notice:
@@ -40,3 +44,10 @@ NO_SUBJECT = Notice(
     "No clear subject was found in this photo, so there is nothing to cut out. "
     "Try a photo in which one person, animal or thing stands out from its background.",
 )
+
+UNDO = "Undo"
+
+
+def deleted(name: str) -> Notice:
+    """Tell that a result was deleted, with a way back."""
+    return Notice("info", f"The result of {name} was deleted.", UNDO)

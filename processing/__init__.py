@@ -4,7 +4,7 @@
 
 - a model: a table in `models/catalogue.toml`
 - a runtime for models: a module in `sessions/` and a line in `sessions.RUNTIMES`
-- an input format: an entry in `images.FORMATS`
+- an input format: an entry in `formats.FORMATS`
 - an output format: an entry in `encoders.ENCODERS`
 - a named background: an entry in `composite.BACKGROUNDS`
 - an option of a run: a parameter in `recipe.Recipe`
@@ -17,6 +17,7 @@ from processing.errors import (
     ImageError,
     ModelError,
     ProcessingError,
+    QueueError,
     RecipeError,
     StoreError,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ImageError",
     "ModelError",
     "ProcessingError",
+    "QueueError",
     "Recipe",
     "RecipeError",
     "Result",

@@ -89,10 +89,13 @@ def parse_background(value: str) -> tuple[int, int, int] | None:
     """
     if value in BACKGROUNDS:
         return BACKGROUNDS[value]
+    unknown = RecipeError(
+        f"Unknown background {value!r}. Allowed: {', '.join(BACKGROUNDS)}, a CSS colour name, or #rrggbb."
+    )
     try:
         colour = ImageColor.getrgb(value)
     except ValueError as error:
-        raise RecipeError(
-            f"Unknown background {value!r}. Allowed: {', '.join(BACKGROUNDS)}, a CSS colour name, or #rrggbb."
-        ) from error
+        raise unknown from error
+    if len(colour) != 3 or max(colour) > 255:  # half transparent, or outside sRGB: refused rather than bent
+        raise unknown
     return colour[0], colour[1], colour[2]

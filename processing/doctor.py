@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from processing.errors import ProcessingError
-from processing.models import ModelSpec, has_subject, load_catalogue
+from processing.models import ModelSpec, has_subject, load_catalogue, prepare
 from processing.sessions import open_session
 from processing.store import default_root
 
@@ -26,6 +28,7 @@ _PACKAGES = (
     "panel-material-ui",
     "bokeh",
     "rembg",
+    "pi-heif",
 )
 
 
@@ -46,6 +49,7 @@ def examine() -> list[Check]:
     checks.append(_check_providers())
     checks += [_check_model(spec) for spec in load_catalogue().values()]
     checks.append(_check_writable("artifacts folder", default_root()))
+    checks.append(_check_chromium())
     return checks
 
 
@@ -76,9 +80,8 @@ def _check_model(spec: ModelSpec) -> Check:
     subject = f"model {spec.name}"
     try:
         session = open_session(spec)
-        side = spec.input_size or 320
-        grey = np.zeros((1, 3, side, side), np.float32)
-        empty = not has_subject(session.predict(grey), spec)
+        grey = np.full((320, 320, 3), 128, np.uint8)
+        empty = not has_subject(session.predict(prepare(grey, spec)), spec)
     except ProcessingError as error:
         return Check(subject, False, str(error))
     finding = f"weights whole, runs on {session.provider}"
@@ -96,3 +99,12 @@ def _check_writable(subject: str, folder: Path) -> Check:
         return Check(
             subject, False, f"{folder} cannot be written: {error.strerror}", "Name another folder in CUTOUT_ARTIFACTS."
         )
+
+
+def _check_chromium() -> Check:
+    """Look for the browser of the tests; nothing but `make test` needs it, so its absence is no failure."""
+    named = os.environ.get("CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        return Check("Chromium", True, "not installed", "Only the tests need it; `make test` installs it.")
+    return Check("Chromium", True, f"{found}, for the tests")

@@ -6,6 +6,7 @@
     ├── RecipeError          an option has a value that is not allowed
     ├── EncodingError        the cutout cannot be written in the format asked for
     ├── StoreError           a result cannot be written to, or read from, the artifacts folder
+    ├── QueueError           one visitor has too many jobs in the queue
     └── Cancelled            somebody pressed Cancel; not a failure
 
 Each message says what was wrong, what is allowed and what to do next. The dashboard turns an error into a notice in one
@@ -35,6 +36,10 @@ class EncodingError(ProcessingError):
 
 class StoreError(ProcessingError):
     """A result cannot be written to, or read from, the artifacts folder."""
+
+
+class QueueError(ProcessingError):
+    """One visitor has too many jobs in the queue."""
 
 
 class Cancelled(ProcessingError):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
 from processing.cancellation import CancelToken
-from processing.errors import Cancelled
+from processing.errors import Cancelled, ProcessingError, QueueError
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +27,26 @@ class Job:
 
     Parameters
     ----------
-    number : int
-        Its place in the order of arrival.
     task : callable
         The work; it is given this job, so that it can call `report` and look at `cancel_token`.
+    owner : str
+        Who asked for it; the queue is fair between owners.
+    kind : str
+        What sort of work it is, so that a page can find its own again.
+    payload : object
+        What such a page needs to know about it; dropped when the job is finished.
     """
 
-    def __init__(self, number: int, task: Callable[[Job], Any]) -> None:
-        self.number = number
+    def __init__(self, task: Callable[[Job], Any], owner: str = "", kind: str = "", payload: Any = None) -> None:
+        self.owner = owner
+        self.kind = kind
+        self.payload = payload
         self.cancel_token = CancelToken()
         self.state = QUEUED
         self.step = "Waiting"
         self.fraction = 0.0
         self.result: Any = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.future: Future[None] = Future()
         self._task: Callable[[Job], Any] | None = task
         self._started: float | None = None
@@ -80,60 +86,124 @@ class Job:
             self._finish(DONE)
         except Cancelled:
             self._finish(CANCELLED)
-        except Exception as error:  # whatever went wrong, the page must hear of it
-            logger.debug("Job %d failed", self.number, exc_info=True)
+        except BaseException as error:  # whatever went wrong, SystemExit too: the page must hear of it
+            level = logging.DEBUG if isinstance(error, ProcessingError) else logging.ERROR
+            logger.log(level, "A job of kind %r failed", self.kind, exc_info=True)
             self.error = error
+            _forget_frames(error)
             self._finish(FAILED)
 
     def _finish(self, state: str) -> None:
-        self._task = None  # a finished job must not keep the photo alive
+        self._task = self.payload = None  # a finished job must not keep the photo alive
         self.fraction, self.state = 1.0, state
         self.future.set_result(None)
 
 
+def _forget_frames(error: BaseException | None) -> None:
+    """Drop the frames that an error and its causes hold: they keep the task alive, and the photo with it."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 class JobQueue:
-    """Runs jobs in the order they arrive.
+    """Runs jobs, fair between owners: each owner that waits gets one job done in turn.
 
     Parameters
     ----------
     workers : int
-        Jobs that run at the same time. One run keeps all cores busy, so one is right for a CPU.
+        Jobs that run at the same time.
+    max_per_owner : int
+        Jobs that one owner may have in the queue, those that run included.
     """
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, max_per_owner: int = 8) -> None:
+        self.max_per_owner = max_per_owner
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="job")
         self._lock = threading.Lock()
-        self._numbers = itertools.count()
-        self._waiting: list[Job] = []
+        self._running: list[Job] = []
+        # Owner to waiting jobs. The order of the owners is the order of their turns.
+        self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
 
-    def submit(self, task: Callable[[Job], Any]) -> Job:
-        """Put a piece of work at the end of the queue.
+    def submit(self, task: Callable[[Job], Any], *, owner: str = "", kind: str = "", payload: Any = None) -> Job:
+        """Put a piece of work at the end of its owner's line.
 
         Parameters
         ----------
         task : callable
             Called with its `Job` in a working thread; what it returns becomes `Job.result`.
+        owner, kind, payload
+            See `Job`.
+
+        Raises
+        ------
+        QueueError
+            If the owner has `max_per_owner` jobs in the queue already.
         """
+        job = Job(task, owner, kind, payload)
         with self._lock:
-            job = Job(next(self._numbers), task)
-            self._waiting.append(job)
-        self._executor.submit(self._run, job)
+            if len(self._jobs_of(owner)) >= self.max_per_owner:
+                raise QueueError(
+                    f"You have {self.max_per_owner} jobs in the queue, which is the limit. "
+                    "Wait until one is done, or cancel one, and retry."
+                )
+            self._waiting.setdefault(owner, deque()).append(job)
+        self._executor.submit(self._run_next)
         return job
 
-    def position(self, job: Job) -> int:
-        """Return how many jobs wait before this one; 0 when it is next or no longer waits."""
+    def find(self, owner: str, kind: str) -> Job | None:
+        """Return the owner's newest unfinished job of a kind, or None."""
         with self._lock:
-            if job.state != QUEUED:
-                return 0
-            return sum(other.number < job.number and other.state == QUEUED for other in self._waiting)
+            return next((job for job in reversed(self._jobs_of(owner)) if job.kind == kind), None)
 
-    def _run(self, job: Job) -> None:
+    def position(self, job: Job) -> int:
+        """Return how many jobs start before this one, as things stand; 0 when it is next or no longer waits."""
         with self._lock:
-            self._waiting.remove(job)
-        job.run()
+            own = self._line(job.owner)
+            if job not in own:
+                return 0
+            round_number, before_own_turn, ahead = own.index(job), True, own.index(job)
+            for owner in self._waiting:
+                if owner == job.owner:
+                    before_own_turn = False
+                else:
+                    ahead += min(len(self._line(owner)), round_number + before_own_turn)
+            return ahead
+
+    def _line(self, owner: str) -> list[Job]:
+        return [job for job in self._waiting.get(owner, ()) if job.state == QUEUED]
+
+    def _jobs_of(self, owner: str) -> list[Job]:
+        running = [job for job in self._running if job.owner == owner and not job.is_finished]
+        return running + self._line(owner)
+
+    def _run_next(self) -> None:
+        """Run the job whose turn it is. Called as often as `submit`; finds none where jobs were cancelled meanwhile."""
+        with self._lock:
+            job = self._take()
+            if job is None:
+                return
+            self._running.append(job)
+        try:
+            job.run()
+        finally:
+            with self._lock:
+                self._running.remove(job)
+
+    def _take(self) -> Job | None:
+        while self._waiting:
+            owner, line = self._waiting.popitem(last=False)
+            while line and line[0].state != QUEUED:
+                line.popleft()
+            if line:
+                job = line.popleft()
+                if line:
+                    self._waiting[owner] = line  # its next turn comes after everybody else's
+                return job
+        return None
 
 
 @cache
 def default_queue() -> JobQueue:
-    """Return the queue of this process."""
-    return JobQueue()
+    """Return the queue of this process. Two workers: a short job need not wait for the end of a long one."""
+    return JobQueue(workers=2)

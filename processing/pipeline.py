@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from processing.cancellation import CancelToken
 from processing.composite import cut_out
 from processing.encoders import check_output
-from processing.images import DEFAULT_LIMITS, DecodeLimits, decode, read_input
+from processing.images import DecodeLimits, decode, read_input
 from processing.models import find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
 from processing.result import Result
@@ -30,7 +30,8 @@ def run(
     recipe: Recipe | None = None,
     *,
     name: str = "photo",
-    limits: DecodeLimits = DEFAULT_LIMITS,
+    previous: Result | None = None,
+    limits: DecodeLimits | None = None,
     pool: SessionPool | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -45,8 +46,11 @@ def run(
         The options; the defaults if None.
     name : str
         Name of the file, for messages and records.
-    limits : DecodeLimits
-        What is accepted.
+    previous : Result, optional
+        An earlier result, for example one that was loaded from the artifacts folder: the run starts at the first step
+        whose input has changed since.
+    limits : DecodeLimits, optional
+        What is accepted; see `processing.images.decode`.
     pool : SessionPool, optional
         The loaded models; this process's pool if None.
     progress : callable, optional
@@ -68,10 +72,15 @@ def run(
     check_output(recipe.format, recipe.background)
     steps = _Steps(progress or (lambda step, fraction: None), cancel or CancelToken())
 
+    spec = find_model(recipe.model)
+    if previous is not None and previous.source.data != data:
+        previous = None
+    if previous is not None and previous.model == spec:
+        return replace(previous, recipe=recipe, timings_s={})
+
     with steps("Reading the photo", 0.0, "decode"):
-        source = decode(data, name=name, limits=limits)
+        source = previous.source if previous is not None else decode(data, name=name, limits=limits)
     with steps("Loading the model", 0.25, "load"):
-        spec = find_model(recipe.model)
         session = (pool or default_pool()).get(spec)
     with steps("Finding the subject", 0.35, "predict"):
         tensor = prepare(source.pixels, spec)
@@ -83,6 +92,7 @@ def run(
             alpha = alpha * (source.alpha.astype(np.float32) / 255)
     with steps("Cutting out", 0.85, "cut"):
         pixels = cut_out(source.pixels, alpha)
+    steps.cancel.raise_if_cancelled()
 
     return Result(source, tensor, raw, alpha, pixels, subject_found, spec, session.provider, recipe, steps.timings_s)
 

@@ -40,6 +40,24 @@ class Recipe(param.Parameterized):
     background = Background(
         default=TRANSPARENT, doc="What lies behind the cutout: transparent, white, black, a CSS colour name or #rrggbb."
     )
+    quality = param.Integer(default=90, bounds=(1, 100), doc="Quality of WebP, AVIF and JPEG files, 1 to 100.")
+    lossless = param.Boolean(default=False, label="Lossless", doc="Write WebP files without loss; they are larger.")
+    long_side = param.Integer(
+        default=0,
+        bounds=(0, 65500),
+        label="Longest side in pixels (0: as the photo)",
+        doc="Reduce the cutout to this height or width, whichever is larger, in pixels; 0 keeps the photo's size.",
+    )
+    keep_metadata = param.Boolean(
+        default=False,
+        label="Keep the camera's data",
+        doc="Keep what the camera wrote into the photo: date, camera, exposure, author; not the place.",
+    )
+    keep_location = param.Boolean(
+        default=False,
+        label="Keep the place (GPS) too",
+        doc="Keep the place (GPS) too, where keep_metadata is on. Think before you share such a file.",
+    )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Recipe:

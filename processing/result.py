@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from processing.encoders import EncodedImage, encode, encode_preview, find_encoder
+from processing.encoders import EncodedImage, encode, encode_preview, format_of
 from processing.files import write_atomically
 from processing.images import SourceImage
+from processing.metadata import kept_exif
 from processing.models import ModelSpec
 from processing.recipe import Recipe
 
@@ -26,10 +28,10 @@ class Result:
     ----------
     source : SourceImage
         The decoded photo.
-    tensor : ndarray of float32, shape (1, 3, S, S)
-        Model input.
-    raw : ndarray of float32, shape (1, 1, h, w)
-        Model output.
+    tensor : ndarray of float32, shape (1, 3, S, S), or None
+        Model input; None in a result that was loaded from the artifacts folder.
+    raw : ndarray of float32, shape (1, 1, h, w), or None
+        Model output; None likewise.
     alpha : ndarray of float32, shape (H, W)
         Alpha matte in [0, 1], 0 is background; the size of the photo.
     pixels : ndarray of uint8, shape (H, W, 4)
@@ -47,8 +49,8 @@ class Result:
     """
 
     source: SourceImage
-    tensor: np.ndarray
-    raw: np.ndarray
+    tensor: np.ndarray | None
+    raw: np.ndarray | None
     alpha: np.ndarray
     pixels: np.ndarray
     subject_found: bool
@@ -62,18 +64,32 @@ class Result:
         """The cutout as a Pillow image: RGBA, straight alpha, the size of the photo."""
         return Image.fromarray(self.pixels)
 
-    def encode(self, format: str | None = None, background: str | None = None) -> EncodedImage:
-        """Encode the cutout; format and background are the recipe's unless given.
+    def encode(self, **options: Any) -> EncodedImage:
+        """Encode the cutout; each option is the recipe's unless given, such as ``background="white"``.
 
         Raises
         ------
         EncodingError, RecipeError
             See `processing.encoders.encode`.
         """
-        return encode(self.pixels, format or self.recipe.format, background or self.recipe.background)
+        recipe = Recipe.from_options({**self.recipe.as_dict(), **options})
+        exif = kept_exif(self.source.data, keep_location=recipe.keep_location) if recipe.keep_metadata else b""
+        return encode(
+            self.pixels,
+            recipe.format,
+            recipe.background,
+            alpha=self.alpha,
+            quality=recipe.quality,
+            lossless=recipe.lossless,
+            long_side=recipe.long_side,
+            exif=exif,
+        )
 
-    def save(self, path: str | Path) -> Path:
-        """Write the cutout to a file, in the format of its suffix; an existing file is replaced only by a whole one.
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the cutout to a file; an existing file is replaced only by a whole one.
+
+        The suffix gives the format, unless the recipe's or a given `format` has that suffix too; other options are the
+        recipe's unless given.
 
         Raises
         ------
@@ -83,8 +99,8 @@ class Result:
             If the file cannot be written.
         """
         path = Path(path)
-        find_encoder(path.suffix)
-        write_atomically(path, self.encode(path.suffix).data)
+        options.setdefault("format", format_of(path, self.recipe.format))
+        write_atomically(path, self.encode(**options).data)
         return path
 
     def _repr_html_(self) -> str:

@@ -6,6 +6,7 @@ format for people and other programs.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -13,21 +14,26 @@ import os
 import platform
 import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from processing.composite import cut_out
 from processing.encoders import encode_preview
 from processing.errors import StoreError
 from processing.files import write_atomically
 from processing.images import decode
+from processing.models import find_model
+from processing.recipe import Recipe
 from processing.result import Result
 
 logger = logging.getLogger(__name__)
@@ -36,6 +42,8 @@ RECORD = "record.json"
 PREVIEW_SIDE = 1600
 THUMBNAIL_SIDE = 200
 LOCAL_OWNER = "local"  #: Owner of what the command line and notebooks store.
+TRASH = ".trash"  #: Deleted results wait here until `prune` or until `TRASH_KEPT` is over.
+TRASH_KEPT = timedelta(hours=1)
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 _VERSIONED = ("cutout-dashboard", "numpy", "pillow", "onnxruntime", "panel")
@@ -48,13 +56,15 @@ class ArtifactRecord:
     Parameters
     ----------
     id : str
-        Name of the folder: time of the run in UTC and eight random characters.
+        Name of the folder: time in UTC, then its microseconds and three random characters in hexadecimal, so that
+        names sort by time and two processes do not collide.
     created : str
         The same time, ISO 8601.
     owner : str
         Who made it; a page lists only its owner's results.
     source : dict
-        Name, media type, SHA-256, size in bytes, height, width, and the colour profile that was converted.
+        Name, media type, SHA-256, size in bytes, height, width, the colour profile that was converted, and a remark
+        on what was left out.
     model : dict
         Name and SHA-256 of the weights.
     provider : str
@@ -69,6 +79,8 @@ class ArtifactRecord:
         Versions of Python and of the libraries.
     files : dict
         Role ("source", "alpha", "result", "before", "preview", "thumbnail") to file name in the folder.
+    checksums : dict
+        Role to SHA-256 of the file.
     """
 
     id: str
@@ -82,7 +94,8 @@ class ArtifactRecord:
     timings_s: dict[str, float]
     versions: dict[str, str]
     files: dict[str, str]
-    schema: int = field(default=1)
+    checksums: dict[str, str]
+    schema: int = 1
 
 
 class ArtifactStore:
@@ -96,6 +109,7 @@ class ArtifactStore:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root if root is not None else default_root()
+        self._records: dict[str, ArtifactRecord] = {}  # records never change, so each is read once
 
     def save(self, result: Result, owner: str = LOCAL_OWNER) -> ArtifactRecord:
         """Write a result; it exists for others only once everything is on disk.
@@ -113,26 +127,27 @@ class ArtifactStore:
         encoded = result.encode()
         source = result.source
         contents = {
-            "source" + source.suffix: ("source", source.data),
-            "alpha.png": ("alpha", _encode_alpha(result.pixels[..., 3])),
-            "result" + encoded.suffix: ("result", encoded.data),
-            "before.webp": ("before", encode_preview(source.pixels, long_side=PREVIEW_SIDE)),
-            "preview.webp": ("preview", encode_preview(result.pixels, long_side=PREVIEW_SIDE)),
-            "thumbnail.webp": ("thumbnail", encode_preview(result.pixels, long_side=THUMBNAIL_SIDE)),
+            "source": ("source" + source.suffix, source.data),
+            "alpha": ("alpha.png", _encode_alpha(result.alpha)),
+            "result": ("result" + encoded.suffix, encoded.data),
+            "before": ("before.webp", encode_preview(source.pixels, long_side=PREVIEW_SIDE)),
+            "preview": ("preview.webp", encode_preview(result.pixels, long_side=PREVIEW_SIDE)),
+            "thumbnail": ("thumbnail.webp", encode_preview(result.pixels, long_side=THUMBNAIL_SIDE)),
         }
         now = datetime.now(UTC)
         record = ArtifactRecord(
-            id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+            id=f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}",
             created=now.isoformat(timespec="seconds"),
             owner=owner,
             source={
-                "name": source.name,
+                "name": source.name.encode("utf-8", "replace").decode("utf-8"),  # a path may hold half a character
                 "media_type": source.media_type,
                 "sha256": source.sha256,
                 "size_bytes": len(source.data),
                 "height": source.size[0],
                 "width": source.size[1],
                 "profile": source.profile,
+                "remark": source.remark,
             },
             model={"name": result.model.name, "weights_sha256": result.model.sha256},
             provider=result.provider,
@@ -140,9 +155,10 @@ class ArtifactStore:
             subject_found=result.subject_found,
             timings_s={step: round(seconds, 4) for step, seconds in result.timings_s.items()},
             versions=_versions(),
-            files={role: name for name, (role, _) in contents.items()},
+            files={role: name for role, (name, _) in contents.items()},
+            checksums={role: hashlib.sha256(data).hexdigest() for role, (_, data) in contents.items()},
         )
-        self._write(record, {name: data for name, (_, data) in contents.items()})
+        self._write(record, dict(contents.values()))
         return record
 
     def _write(self, record: ArtifactRecord, contents: dict[str, bytes]) -> None:
@@ -160,35 +176,38 @@ class ArtifactStore:
             text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
             write_atomically(folder / RECORD, text.encode("utf-8"))
         except BaseException:
-            for name in contents:
-                (folder / name).unlink(missing_ok=True)
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def list(self, owner: str, limit: int | None = None) -> list[ArtifactRecord]:
-        """Return the owner's results, newest first.
+    def list(self, owner: str | None, limit: int | None = None) -> list[ArtifactRecord]:
+        """Return the owner's results, newest first; everybody's if `owner` is None.
 
         A record that cannot be read is logged and left out; it is never deleted.
+
+        Raises
+        ------
+        StoreError
+            If the artifacts folder cannot be read.
         """
         records: list[ArtifactRecord] = []
-        for folder in self._folders():
+        for name in self._names():
             if limit is not None and len(records) >= limit:
                 break
-            record = self._read_record(folder)
-            if record is not None and record.owner == owner:
+            record = self._read_record(name)
+            if record is not None and owner in (None, record.owner):
                 records.append(record)
         return records
 
-    def get(self, record_id: str, owner: str) -> ArtifactRecord:
-        """Return one of the owner's results.
+    def get(self, record_id: str, owner: str | None) -> ArtifactRecord:
+        """Return one of the owner's results; anybody's if `owner` is None.
 
         Raises
         ------
         StoreError
             If there is none, or it belongs to somebody else: the message does not tell which.
         """
-        record = self._read_record(self.root / record_id) if _ID.fullmatch(record_id) else None
-        if record is None or record.owner != owner:
+        record = self._read_record(record_id) if _ID.fullmatch(record_id) else None
+        if record is None or owner not in (None, record.owner):
             raise StoreError(f"There is no result {record_id!r} here. It may have been deleted; run the photo again.")
         return record
 
@@ -214,35 +233,144 @@ class ArtifactStore:
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}. Run the photo again.") from error
 
-    def load_cutout(self, record: ArtifactRecord) -> np.ndarray:
-        """Rebuild the full-size cutout from the stored photo and alpha matte, without running the model.
+    def size_bytes(self, record: ArtifactRecord, role: str) -> int | None:
+        """Return the length of one of a result's files; None if it is gone."""
+        try:
+            return self.path(record, role).stat().st_size
+        except OSError:
+            return None
+
+    def load(self, record: ArtifactRecord) -> Result:
+        """Rebuild a result from the stored photo and alpha matte, without running the model.
 
         Returns
         -------
-        ndarray of uint8, shape (H, W, 4)
-            The pixels that `Result.pixels` had.
+        Result
+            Without model input and raw output, which are not stored. Alpha is exact to 1/65535.
+
+        Raises
+        ------
+        ImageError, StoreError, ModelError
+            If a file is gone or damaged, or the model is no longer known.
         """
         source = decode(self.read(record, "source"), name=record.source["name"])
-        with Image.open(io.BytesIO(self.read(record, "alpha"))) as image:
-            alpha = np.asarray(image, np.float32) / 255
-        return cut_out(source.pixels, alpha)
+        alpha = _decode_alpha(self.read(record, "alpha"), self.path(record, "alpha"))
+        if alpha.shape != source.size:
+            raise StoreError(f"{self.folder(record)} is damaged: photo and alpha matte differ in size. Run it again.")
+        return Result(
+            source=source,
+            tensor=None,
+            raw=None,
+            alpha=alpha,
+            pixels=cut_out(source.pixels, alpha),
+            subject_found=record.subject_found,
+            model=find_model(record.model["name"]),
+            provider=record.provider,
+            recipe=Recipe.from_options(record.recipe),
+            timings_s=dict(record.timings_s),
+        )
 
-    def _folders(self) -> Iterator[Path]:
-        try:
-            names = sorted((entry.name for entry in os.scandir(self.root) if _ID.fullmatch(entry.name)), reverse=True)
-        except FileNotFoundError:
-            return
-        for name in names:
-            yield self.root / name
+    def verify(self, record: ArtifactRecord) -> tuple[str, ...]:
+        """Return what is wrong with a result's files, a sentence each; empty if all are whole."""
+        problems = []
+        for role, name in record.files.items():
+            try:
+                data = self.read(record, role)
+            except StoreError:
+                problems.append(f"{record.id}/{name} is missing or cannot be read.")
+                continue
+            if hashlib.sha256(data).hexdigest() != record.checksums.get(role):
+                problems.append(f"{record.id}/{name} was changed or damaged after it was stored.")
+        return tuple(problems)
 
-    def _read_record(self, folder: Path) -> ArtifactRecord | None:
+    def delete(self, record: ArtifactRecord) -> None:
+        """Move a result to the trash, from where `restore` brings it back for at least an hour.
+
+        Raises
+        ------
+        StoreError
+            If it is gone already or the folder cannot be written.
+        """
         try:
-            return ArtifactRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+            self.empty_trash(TRASH_KEPT)
+            (self.root / TRASH).mkdir(exist_ok=True)
+            os.utime(self.folder(record))  # its age in the trash counts from now
+            os.rename(self.folder(record), self.root / TRASH / record.id)
+        except OSError as error:
+            raise StoreError(f"{self.folder(record)} cannot be deleted: {error.strerror}.") from error
+        self._records.pop(record.id, None)
+
+    def restore(self, record_id: str, owner: str | None) -> ArtifactRecord:
+        """Bring a deleted result back.
+
+        Raises
+        ------
+        StoreError
+            If it is not in the trash any more, or belongs to somebody else.
+        """
+        gone = StoreError(f"The result {record_id!r} is not in the trash any more. Run the photo again.")
+        if not _ID.fullmatch(record_id):
+            raise gone
+        record = _parse_record(self.root / TRASH / record_id)
+        if record is None or owner not in (None, record.owner):
+            raise gone
+        try:
+            os.rename(self.root / TRASH / record_id, self.root / record_id)
+        except OSError as error:
+            raise gone from error
+        return record
+
+    def empty_trash(self, older_than: timedelta = timedelta(0)) -> int:
+        """Delete for good what has been in the trash for longer; return how many results that were."""
+        return self._remove_old(self.root / TRASH, older_than)
+
+    def remove_leftovers(self, older_than: timedelta = TRASH_KEPT) -> int:
+        """Delete folders of writes that never finished; return how many.
+
+        Younger ones may be writes under way, so they stay.
+        """
+        return self._remove_old(self.root, older_than, keep=lambda folder: (folder / RECORD).exists())
+
+    @staticmethod
+    def _remove_old(root: Path, older_than: timedelta, keep: Callable[[Path], bool] = lambda folder: False) -> int:
+        removed = 0
+        oldest = time.time() - older_than.total_seconds()
+        for folder in root.iterdir() if root.is_dir() else ():
+            if _ID.fullmatch(folder.name) and not keep(folder) and folder.stat().st_mtime <= oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+    def _names(self) -> Sequence[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                return sorted((entry.name for entry in entries if _ID.fullmatch(entry.name)), reverse=True)
         except FileNotFoundError:
-            return None  # a write that is under way or did not finish
-        except (OSError, ValueError, TypeError) as error:
-            logger.warning("%s is not a record: %s", folder / RECORD, error)
-            return None
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"The results in {self.root} cannot be listed: {error.strerror}. "
+                "Make the folder readable, or name another one in CUTOUT_ARTIFACTS."
+            ) from error
+
+    def _read_record(self, name: str) -> ArtifactRecord | None:
+        record = self._records.get(name)
+        if record is not None and (self.root / name / RECORD).exists():
+            return record
+        record = _parse_record(self.root / name)
+        if record is not None:
+            self._records[name] = record
+        return record
+
+
+def default_store() -> ArtifactStore:
+    """Return the store of this process in `default_root()`; one, so that it reads each record once."""
+    return _store_at(default_root())
+
+
+@cache
+def _store_at(root: Path) -> ArtifactStore:
+    return ArtifactStore(root)
 
 
 def default_root() -> Path:
@@ -253,10 +381,34 @@ def default_root() -> Path:
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "artifacts"
 
 
+def _parse_record(folder: Path) -> ArtifactRecord | None:
+    try:
+        record = ArtifactRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # a write that is under way or did not finish
+    except (OSError, ValueError, TypeError) as error:
+        logger.warning("%s is not a record: %s", folder / RECORD, error)
+        return None
+    if record.id != folder.name:
+        logger.warning("%s belongs to another folder, %s", folder / RECORD, record.id)
+        return None
+    return record
+
+
 def _encode_alpha(alpha: np.ndarray) -> bytes:
+    """Pack an alpha matte as 16-bit grey PNG. Run-length matching suits its flat areas: faster and smaller here."""
     file = io.BytesIO()
-    Image.fromarray(alpha).save(file, "PNG", compress_level=1)
+    values = np.rint(alpha * np.float32(65535)).astype(np.uint16)
+    Image.fromarray(values).save(file, "PNG", compress_level=1, compress_type=3)
     return file.getvalue()
+
+
+def _decode_alpha(data: bytes, path: Path) -> np.ndarray:
+    try:
+        image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+        return np.asarray(image, np.float32) / np.float32(65535)
+    except Exception as error:  # whatever a broken file provokes in Pillow
+        raise StoreError(f"{path} is damaged and cannot be read. Run the photo again.") from error
 
 
 def _versions() -> dict[str, str]:

@@ -99,6 +99,13 @@ def webp_claiming(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def gif_claiming(width: int, height: int) -> bytes:
+    """Return a small GIF whose header promises that many pixels."""
+    data = bytearray(file_of(gradient(8, 8), "GIF"))
+    data[6:10] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
 def rgb_profile(description: str, primaries: tuple[tuple[float, ...], ...], gamma: float) -> bytes:
     """Return an ICC profile (version 2) of an RGB space with three primaries and one gamma."""
     tags = {b"desc": _text(description), b"wtpt": _xyz(D50)}

@@ -2,9 +2,12 @@
 export function render({model, el}) {
   const bar = document.createElement("div")
   const text = document.createElement("span")
+  const action = document.createElement("button")
   const close = document.createElement("button")
   bar.setAttribute("role", "alert")
-  close.type = "button"
+  action.type = close.type = "button"
+  action.className = "action"
+  action.addEventListener("click", () => model.send_msg("act"))
   close.textContent = "×"
   close.setAttribute("aria-label", "Close this message")
   close.addEventListener("click", () => { model.text = "" })
@@ -12,10 +15,11 @@ export function render({model, el}) {
   const show = () => {
     bar.className = model.severity
     text.textContent = model.text
-    bar.replaceChildren(...(model.text ? [text, close] : []))
+    action.textContent = model.action
+    bar.replaceChildren(...(model.text ? (model.action ? [text, action, close] : [text, close]) : []))
   }
 
-  model.on(["text", "severity"], show)
+  model.on(["text", "action", "severity"], show)
   show()
   el.append(bar)
 }

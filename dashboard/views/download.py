@@ -1,15 +1,17 @@
-"""What lies behind the cutout, in which format, and the download."""
+"""What lies behind the cutout, in which format, the download, and where the result was saved."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 
 import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.controller import Controller
 from dashboard.notices import notice_of
-from processing import Recipe
+from dashboard.views.options import OptionsView
+from processing import ProcessingError
 from processing.composite import BACKGROUNDS, TRANSPARENT
 from processing.encoders import ENCODERS
 from processing.jobs import DONE
@@ -33,7 +35,11 @@ class DownloadButton(pmui.FileDownload):
         super().__init__(callback=self._encode, auto=True, **params)
 
     async def _encode(self):
-        job = self._controller.submit_download()
+        try:
+            job = self._controller.submit_download()
+        except ProcessingError as error:
+            self._controller.notice = notice_of(error)
+            return None
         if job is None:
             return None
         self.loading = True
@@ -44,7 +50,7 @@ class DownloadButton(pmui.FileDownload):
         if job.state != DONE:
             self._controller.notice = notice_of(job.error) if job.error else None
             return None
-        return job.result
+        return io.BytesIO(job.result)
 
     def _sync_data(self, fileobj):
         if fileobj is None:  # the notice says why
@@ -54,7 +60,7 @@ class DownloadButton(pmui.FileDownload):
 
 
 class DownloadView(pn.viewable.Viewer):
-    """Background, format, download button, and where the result was saved."""
+    """Background, format, further options, download button, and where the result was saved."""
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
@@ -68,18 +74,22 @@ class DownloadView(pn.viewable.Viewer):
             margin=0,
         )
         self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=130, margin=0)
-        self.format = pmui.Select(
-            label="Format",
+        self.format = pmui.Select.from_param(
+            recipe.param.format,
             options={encoder.title: name for name, encoder in ENCODERS.items()},
-            value=recipe.format,
-            width=120,
+            width=130,
             margin=0,
             size="small",
         )
         self.button = DownloadButton(
-            controller, label="Download", color="primary", variant="contained", margin=0, width=260
+            controller, label="Download", color="primary", variant="contained", margin=0, width=330
         )
-        self._saved = pmui.Typography("", variant="body2", margin=0, sizing_mode="stretch_width")
+        self.delete_button = pmui.Button(
+            label="Delete", variant="text", color="default", size="small", margin=0, visible=False
+        )
+        self.delete_button.on_click(lambda event: controller.delete())
+        self.options = OptionsView(controller)
+        self._saved = pmui.Typography("", variant="body2", margin=0)
         self._layout = pn.Column(
             pn.FlexBox(
                 self.background,
@@ -91,50 +101,55 @@ class DownloadView(pn.viewable.Viewer):
                 sizing_mode="stretch_width",
                 margin=0,
             ),
-            self._saved,
+            pn.FlexBox(
+                self._saved,
+                self.delete_button,
+                gap="4px 12px",
+                align_items="center",
+                sizing_mode="stretch_width",
+                margin=0,
+            ),
+            self.options,
             sizing_mode="stretch_width",
             margin=0,
-            styles={"gap": "8px"},
+            styles={"gap": "12px"},
         )
         self.background.param.watch(self._choose_background, "value")
         self.colour.param.watch(self._choose_background, "value")
-        self.format.param.watch(self._choose_format, "value")
         recipe.param.watch(self._show, ["format", "background"])
-        controller.param.watch(self._show, ["record", "photo_name"])
+        controller.param.watch(self._show, ["record", "photo_name", "download_bytes"])
         self._show()
 
     def _choose_background(self, *_events) -> None:
         chosen = self.background.value
-        background = self.colour.value if chosen == _OWN_COLOUR else chosen
-        recipe = self._controller.recipe
-        # Where the format cannot keep transparency, choosing transparent means giving up that format.
-        if background == TRANSPARENT and not ENCODERS[recipe.format].keeps_alpha:
-            recipe.param.update(background=background, format=Recipe.param.format.default)
-        else:
-            recipe.background = background
-
-    def _choose_format(self, event) -> None:
-        recipe = self._controller.recipe
-        if recipe.background == TRANSPARENT and not ENCODERS[event.new].keeps_alpha:
-            recipe.param.update(format=event.new, background="white")
-        else:
-            recipe.format = event.new
+        self._controller.recipe.background = self.colour.value if chosen == _OWN_COLOUR else chosen
 
     def _show(self, *_events) -> None:
         controller, recipe = self._controller, self._controller.recipe
         named = recipe.background in BACKGROUNDS
         self.background.value = recipe.background if named else _OWN_COLOUR
         self.colour.visible = not named
-        self.format.value = recipe.format
-        title = ENCODERS[recipe.format].title
-        where = "transparent" if recipe.background == TRANSPARENT else f"on {recipe.background}"
-        self.button.param.update(
-            label=f"Download {title}, {where}", filename=controller.download_name, disabled=controller.record is None
-        )
         record = controller.record
+        self.button.param.update(
+            label=_describe_file(controller), filename=controller.download_name, disabled=record is None
+        )
         # The path holds no name from outside: the folder's name and the file's are ours.
         self._saved.object = "" if record is None else f"Saved at {controller.store.path(record, 'result')}"
-        self._saved.visible = record is not None
+        self._saved.visible = self.delete_button.visible = record is not None
 
     def __panel__(self):
         return self._layout
+
+
+def _describe_file(controller: Controller) -> str:
+    """Say before the click what it gives: "Download PNG, transparent (4.2 MB)"."""
+    encoder, background = ENCODERS[controller.recipe.format], controller.recipe.background
+    what = f"Download {encoder.title.partition(' (')[0]}"
+    if encoder.content == "cutout":
+        what += ", transparent" if background == TRANSPARENT else f", on {background}"
+    if controller.record is None:
+        return what
+    size = controller.download_bytes
+    if size is None:
+        return f"{what} (...)"
+    return f"{what} ({size / 1e6:.1f} MB)" if size >= 100_000 else f"{what} ({max(1, round(size / 1e3))} kB)"

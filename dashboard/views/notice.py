@@ -14,21 +14,23 @@ class NoticeView(pn.viewable.Viewer):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
-        self.bar = NoticeBar(visible=False, sizing_mode="stretch_width", margin=0)
+        self.bar = NoticeBar(on_action=controller.undo, sizing_mode="stretch_width", margin=0)
+        self._layout = pn.Column(self.bar, visible=False, sizing_mode="stretch_width", margin=0)
         controller.param.watch(self._show, "notice")
         self.bar.param.watch(self._dismiss, "text")
         self._show()
 
     def _show(self, *_events) -> None:
         notice = self._controller.notice
+        self._layout.visible = notice is not None
         if notice is None:
-            self.bar.param.update(text="", visible=False)
+            self.bar.text = ""
         else:
-            self.bar.param.update(text=notice.text, severity=notice.severity, visible=True)
+            self.bar.param.update(text=notice.text, action=notice.action, severity=notice.severity)
 
     def _dismiss(self, event) -> None:
         if not event.new:
             self._controller.notice = None
 
     def __panel__(self):
-        return self.bar
+        return self._layout

@@ -13,7 +13,7 @@ from dashboard.controller import Controller
 from dashboard.notices import notice_of
 from dashboard.samples import SAMPLES, find_sample
 from processing import ImageError
-from processing.images import DEFAULT_LIMITS
+from processing.images import DecodeLimits
 
 
 class PhotoInput(pmui.FileInput):
@@ -48,10 +48,8 @@ class PhotoInput(pmui.FileInput):
 
     def _take_piece(self, msg):
         held = sum(len(piece) for file in self._file_buffer.values() for piece in file["chunks"].values())
-        if held + len(msg["data"]) > DEFAULT_LIMITS.max_bytes:
-            self._give_up(
-                f"The photo has more than {DEFAULT_LIMITS.max_bytes // 1_000_000} MB. Save it smaller and retry."
-            )
+        if held + len(msg["data"]) > self.max_file_size:
+            self._give_up(f"The photo has more than {self.max_file_size // 1_000_000} MB. Save it smaller and retry.")
             return
         self._process_chunk(msg)
         if self._buffer:
@@ -74,7 +72,7 @@ class SourceView(pn.viewable.Viewer):
             self._show_error,
             label="Drop a photo here, or click to choose one",
             uploaded_label="Drop another photo, or click to choose one",
-            max_file_size=DEFAULT_LIMITS.max_bytes,
+            max_file_size=DecodeLimits.from_environment().max_bytes,
             variant="outlined",
             sizing_mode="stretch_width",
             height=112,

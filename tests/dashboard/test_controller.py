@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import pytest
 from photos import SAMPLES, flat_photo
@@ -188,7 +189,7 @@ def test_a_download_is_encoded_in_the_queue_without_a_run(controller, settle, se
     job = controller.submit_download()
     job.future.result(30)
     assert job.state == DONE
-    with Image.open(job.result) as image:
+    with Image.open(io.BytesIO(job.result)) as image:
         assert (image.format.lower(), image.mode, image.size) == (format, mode, (451, 300))
     assert session.runs == runs
     assert controller.download_name == "cat-cutout" + {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}[format]
@@ -198,7 +199,7 @@ def test_a_download_of_the_stored_form_is_the_stored_file(controller, settle, st
     run_cat(controller, settle)
     job = controller.submit_download()
     job.future.result(30)
-    assert job.result.getvalue() == store.read(controller.record, "result")
+    assert job.result == store.read(controller.record, "result")
 
 
 def test_there_is_no_download_before_a_result(controller):
@@ -221,6 +222,162 @@ def test_an_unexpected_error_is_told_without_its_text(controller, settle, sessio
     assert controller.notice.severity == "error"
     assert "Something unexpected" in controller.notice.text
     assert caplog.records, "the log has the details"
+
+
+def wait_for_file(controller, monkeypatch):
+    """Let the options settle and the file be made, as a page does in half a second."""
+    monkeypatch.setattr("dashboard.controller._SETTLED_S", 0)
+    controller._plan_file()
+    controller.poll()
+    if controller._file_job is not None:
+        controller._file_job.future.result(30)
+        controller.poll()
+
+
+def test_the_size_of_the_download_is_known_before_it(controller, settle, store, monkeypatch):
+    run_cat(controller, settle)
+    assert controller.download_bytes == store.path(controller.record, "result").stat().st_size
+    controller.recipe.format = "webp"
+    assert controller.download_bytes is None
+    wait_for_file(controller, monkeypatch)
+    job = controller.submit_download()
+    assert controller.download_bytes == len(job.result)
+
+
+def test_a_moving_slider_makes_no_file(controller, settle):
+    run_cat(controller, settle)
+    controller.recipe.format = "webp"
+    for quality in (80, 70, 60):
+        controller.recipe.quality = quality
+        controller.poll()
+    assert controller._file_job is None, "the options have not settled yet"
+
+
+def test_changed_options_give_the_unfinished_file_up(controller, settle, session, new_controller):
+    run_cat(controller, settle)
+    controller.recipe.format = "webp"
+    first = controller.submit_download()
+    controller.recipe.quality = 50
+    second = controller.submit_download()
+    assert second is not first
+    second.future.result(30)
+    assert first.is_finished or first.cancel_token.is_cancelled
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after"),
+    [
+        ({}, {"format": "jpeg"}, ("jpeg", "white")),
+        ({"background": "black"}, {"format": "jpeg"}, ("jpeg", "black")),
+        ({"background": "white", "format": "jpeg"}, {"background": "transparent"}, ("png", "transparent")),
+        ({"background": "white"}, {"format": "mask"}, ("mask", "transparent")),
+        ({"format": "matte"}, {"background": "black"}, ("png", "black")),
+        ({"format": "webp"}, {"background": "white"}, ("webp", "white")),
+    ],
+)
+def test_of_two_options_that_exclude_each_other_the_later_one_wins(controller, before, change, after):
+    controller.recipe.param.update(before)
+    controller.recipe.param.update(change)
+    assert (controller.recipe.format, controller.recipe.background) == after
+
+
+def test_a_second_run_of_the_same_photo_runs_no_model(controller, settle, session):
+    run_cat(controller, settle)
+    first, runs = controller.record, session.runs
+    controller.recipe.background = "white"
+    controller.run()
+    settle(controller)
+    assert session.runs == runs
+    assert controller.record.id != first.id
+    assert controller.record.recipe["background"] == "white"
+
+
+def test_neither_does_one_after_a_restart(new_controller, settle, session):
+    run_cat(new_controller(owner="anna"), settle)
+    runs = session.runs
+    again = new_controller(owner="anna")
+    again.open(again.history[0].id)
+    again.recipe.format = "webp"
+    again.run()
+    settle(again)
+    assert session.runs == runs
+    assert again.record.files["result"] == "result.webp"
+
+
+def test_delete_can_be_undone(controller, settle):
+    run_cat(controller, settle)
+    record = controller.record
+    controller.delete()
+    assert controller.record is None
+    assert controller.after is None
+    assert controller.history == []
+    assert controller.notice.action == "Undo"
+    assert "cat.jpg" in controller.notice.text
+    controller.undo()
+    assert controller.record == record
+    assert controller.after is not None
+    assert [each.id for each in controller.history] == [record.id]
+    controller.undo()
+    assert len(controller.history) == 1
+
+
+def test_delete_of_a_result_that_is_gone_gives_a_notice(controller, settle, store):
+    run_cat(controller, settle)
+    store.delete(controller.record)
+    controller.delete()
+    assert "cannot be deleted" in controller.notice.text
+
+
+def test_a_reloaded_page_finds_its_run_again(new_controller, settle, session):
+    first = new_controller(owner="anna")
+    first.load(CAT, "cat.jpg")
+    settle(first)
+    session.gate.clear()
+    first.run()
+    assert session.reached.wait(30)
+    first.close()
+    second, stranger = new_controller(owner="anna"), new_controller(owner="ben")
+    assert stranger.activity == ""
+    assert (second.activity, second.photo_name) == ("run", "cat.jpg")
+    assert second.before is not None
+    session.gate.set()
+    settle(second)
+    assert second.record is not None
+    assert second.can_run
+
+
+def test_a_page_that_learns_its_owner_late_finds_its_run_again(new_controller, settle, session):
+    first = new_controller(owner="anna")
+    first.load(CAT, "cat.jpg")
+    settle(first)
+    session.gate.clear()
+    first.run()
+    late = new_controller(owner="nobody")
+    late.owner = "anna"
+    assert late.activity == "run"
+    session.gate.set()
+    settle(late)
+    assert late.record is not None
+
+
+def test_too_many_jobs_of_one_visitor_give_a_notice(controller, session, queue):
+    gate = threading.Event()
+    for _ in range(queue.max_per_owner):
+        queue.submit(lambda job: gate.wait(30), owner="anna")
+    controller.load(CAT, "cat.jpg")
+    assert "which is the limit" in controller.notice.text
+    assert controller.activity == ""
+    gate.set()
+
+
+def test_an_animation_is_shown_with_a_remark(controller, settle):
+    file = io.BytesIO()
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    controller.load(file.getvalue(), "dance.gif")
+    settle(controller)
+    assert controller.notice.severity == "info"
+    assert "only its first picture" in controller.notice.text
 
 
 def test_close_gives_the_photo_up(controller, settle):

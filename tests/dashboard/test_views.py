@@ -12,8 +12,8 @@ from dashboard.components.picture_strip import PictureStrip
 from dashboard.notices import Notice, notice_of
 from dashboard.samples import SAMPLES as BUNDLED
 from dashboard.views.source import PhotoInput
-from processing import ImageError
-from processing.images import DEFAULT_LIMITS, decode
+from processing import ImageError, Recipe
+from processing.images import decode
 
 CAT = (SAMPLES / "cat.jpg").read_bytes()
 
@@ -79,8 +79,8 @@ def test_hostile_upload_messages_do_no_harm(dashboard, controller, settle, messa
 
 def test_the_byte_limit_holds_on_the_server():
     sentences = []
-    widget = PhotoInput(sentences.append)
-    block = bytes(DEFAULT_LIMITS.max_bytes // 3)
+    widget = PhotoInput(sentences.append, max_file_size=100_000_000)
+    block = bytes(100_000_000 // 3)
     for chunk in range(1, 5):
         widget._handle_msg(piece(block, chunk=chunk, total=5))
     assert len(sentences) == 1
@@ -131,10 +131,10 @@ def test_run_button_and_progress_follow_the_controller(dashboard, controller, se
 def test_the_notice_is_plain_text_and_can_be_closed(dashboard, controller):
     controller.notice = Notice("error", "<b>bold</b>")
     assert dashboard.notice.bar.text == "<b>bold</b>"
-    assert dashboard.notice.bar.visible
+    assert dashboard.notice._layout.visible
     dashboard.notice.bar.text = ""
     assert controller.notice is None
-    assert not dashboard.notice.bar.visible
+    assert not dashboard.notice._layout.visible
 
 
 def test_background_is_behind_the_picture_only(dashboard, controller):
@@ -178,3 +178,61 @@ def test_notice_of_our_own_errors_is_their_sentence():
 
 def test_notice_of_a_lack_of_memory_says_what_to_do():
     assert "not enough memory" in notice_of(MemoryError()).text
+
+
+def test_the_notice_offers_to_undo(dashboard, controller, settle):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    dashboard.download.delete_button.clicks += 1
+    assert dashboard.notice.bar.action == "Undo"
+    assert controller.history == []
+    dashboard.notice.bar._handle_msg("act")
+    assert len(controller.history) == 1
+    dashboard.notice.bar._handle_msg("act")
+    dashboard.notice.bar._handle_msg({"hostile": 1})
+
+
+def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
+    elsewhere = {"format": dashboard.download.format, "background": dashboard.download.background}
+    widgets = {**dashboard.download.options.widgets, **elsewhere}
+    assert set(widgets) == set(Recipe.option_names())
+    quality = widgets["quality"]
+    assert (quality.start, quality.end, quality.value) == (1, 100, 90)
+    assert quality.description == Recipe.param.quality.doc
+    controller.recipe.format = "webp"
+    quality.value = 70
+    assert controller.recipe.quality == 70
+    controller.recipe.long_side = 1200
+    assert widgets["long_side"].value == 1200
+
+
+@pytest.mark.parametrize(
+    ("options", "greyed_out"),
+    [
+        ({}, {"quality", "lossless", "keep_location"}),
+        ({"format": "webp"}, {"keep_location"}),
+        ({"format": "webp", "lossless": True}, {"quality", "keep_location"}),
+        ({"format": "webp", "keep_metadata": True}, set()),
+        ({"format": "mask"}, {"quality", "lossless", "keep_metadata", "keep_location"}),
+    ],
+)
+def test_options_that_make_no_difference_are_greyed_out(dashboard, controller, options, greyed_out):
+    controller.recipe.param.update(options)
+    assert {name for name, widget in dashboard.download.options.widgets.items() if widget.disabled} == greyed_out
+
+
+def test_the_button_says_what_it_gives(dashboard, controller, settle):
+    button = dashboard.download.button
+    assert button.label == "Download PNG, transparent"
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    assert button.label == f"Download PNG, transparent ({controller.download_bytes / 1e6:.1f} MB)"
+    controller.recipe.background = "white"
+    assert button.label == "Download PNG, on white (...)"
+    controller.recipe.format = "mask"
+    assert button.label == "Download Mask (...)"
+    assert button.filename == "cat-mask.png"

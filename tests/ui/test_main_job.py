@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from photos import SAMPLES, flat_photo, heavy_photo, phone_photo
@@ -52,7 +53,7 @@ def test_background_and_format_change_without_another_run(visitor, server, tmp_p
     expect(visitor.page.get_by_role("button", name="Download PNG, on #2a9d8f")).to_be_enabled()
     assert visitor.pixels_of_after().getpixel(wall) == (0x2A, 0x9D, 0x8F)
 
-    visitor.page.get_by_label("Format").click()
+    visitor.page.get_by_role("combobox", name="Format").click()
     visitor.page.get_by_role("menuitem", name="JPEG").click()
     expect(visitor.page.get_by_role("button", name="Download JPEG, on #2a9d8f")).to_be_enabled()
     file = visitor.download(tmp_path)
@@ -67,7 +68,7 @@ def test_jpeg_and_transparent_give_way_to_each_other_in_sight(visitor):
     visitor.page.get_by_role("button", name="An astronaut").click()
     visitor.press_run()
     visitor.sees_after()
-    visitor.page.get_by_label("Format").click()
+    visitor.page.get_by_role("combobox", name="Format").click()
     visitor.page.get_by_role("menuitem", name="JPEG").click()
     expect(visitor.page.get_by_role("button", name="Download JPEG, on white")).to_be_enabled()
     visitor.page.get_by_role("button", name="Transparent", exact=True).click()
@@ -141,7 +142,9 @@ def test_two_visitors_at_once_see_only_their_own(new_visitor, server):
 
 def test_a_renamed_text_file_gives_a_notice(visitor):
     visitor.upload({"name": "notes.png", "mimeType": "image/png", "buffer": b"just some words\n" * 50})
-    expect(visitor.notice).to_contain_text("notes.png is not a photo that can be read. PNG, JPEG and WebP are read")
+    expect(visitor.notice).to_contain_text(
+        "notes.png is not a photo that can be read. PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP and GIF are read"
+    )
     expect(visitor.run_button).to_be_disabled()
     visitor.page.get_by_label("Close this message").click()
     expect(visitor.notice).to_be_empty()
@@ -180,6 +183,42 @@ def test_cancel_stops_the_run_and_keeps_the_photo(visitor, server):
     assert (set(server.artifacts.glob("*")) if server.artifacts.exists() else set()) == before
     visitor.press_run()
     visitor.sees_after()
+
+
+def test_delete_can_be_undone(visitor):
+    visitor.page.get_by_role("button", name="A cat").click()
+    visitor.press_run()
+    visitor.sees_after()
+    visitor.page.get_by_role("button", name="Delete").click()
+    expect(visitor.history).to_have_count(0)
+    expect(visitor.notice).to_contain_text("The result of cat.jpg was deleted.")
+    visitor.page.get_by_role("button", name="Undo").click()
+    visitor.sees_after()
+    expect(visitor.history).to_have_count(1)
+
+
+def test_a_reload_in_the_middle_finds_the_run_again(visitor):
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    visitor.press_run()
+    visitor.page.reload()
+    visitor.sees_before()
+    visitor.sees_after()
+    expect(visitor.page.get_by_text("Before: holiday.jpg")).to_be_visible()
+
+
+def test_options_change_the_download_and_its_size_is_shown_first(visitor, tmp_path):
+    visitor.page.get_by_role("button", name="An astronaut").click()
+    visitor.press_run()
+    visitor.sees_after()
+    visitor.page.get_by_text("More options").click()
+    visitor.page.get_by_label("Longest side in pixels").fill("100")
+    visitor.page.get_by_label("Longest side in pixels").press("Enter")
+    button = visitor.page.get_by_role("button", name=re.compile(r"Download PNG, transparent \(\d+ kB\)"))
+    expect(button).to_be_enabled(timeout=30_000)
+    file = visitor.download(tmp_path)
+    with Image.open(file) as cutout:
+        assert cutout.size == (100, 100)
+    assert f"({round(file.stat().st_size / 1e3)} kB)" in button.inner_text()
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (1280, 900)])

@@ -1,0 +1,58 @@
+"""The options that not everybody needs, each a widget made from its declaration in `processing.recipe.Recipe`."""
+
+from __future__ import annotations
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+
+from dashboard.controller import Controller
+from processing import Recipe
+from processing.encoders import ENCODERS
+
+#: Options that have a place of their own on the page.
+_ELSEWHERE = ("format", "background")
+
+
+def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
+    """Make the widget of an option: label, bounds, choices and hint come from its declaration; both stay in step."""
+    option = recipe.param[name]
+    common = {"description": option.doc, "margin": 0}
+    if isinstance(option, param.Boolean):
+        return pmui.Switch.from_param(option, **common)
+    if isinstance(option, param.Selector):
+        # A choice of one is no choice.
+        return pmui.Select.from_param(option, visible=len(option.objects) > 1, width=220, size="small", **common)
+    if option.bounds[1] <= 100:
+        return pmui.IntSlider.from_param(option, width=220, **common)
+    return pmui.IntInput.from_param(option, width=320, size="small", **common)
+
+
+class OptionsView(pn.viewable.Viewer):
+    """A fold with the remaining options of the recipe."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._recipe = controller.recipe
+        names = [name for name in Recipe.option_names() if name not in _ELSEWHERE]
+        self.widgets = {name: make_widget(self._recipe, name) for name in names}
+        fold = pn.FlexBox(
+            *self.widgets.values(), gap="16px 28px", align_items="center", sizing_mode="stretch_width", margin=(8, 0)
+        )
+        self._layout = pmui.Accordion(
+            ("More options", fold), title_variant="subtitle2", sizing_mode="stretch_width", margin=0
+        )
+        self._recipe.param.watch(self._show, ["format", "lossless", "keep_metadata"])
+        self._show()
+
+    def _show(self, *_events) -> None:
+        """Grey out what would make no difference."""
+        recipe, encoder = self._recipe, ENCODERS[self._recipe.format]
+        is_lossless = recipe.lossless and encoder.has_lossless
+        self.widgets["quality"].disabled = not encoder.has_quality or is_lossless
+        self.widgets["lossless"].disabled = not encoder.has_lossless
+        self.widgets["keep_metadata"].disabled = encoder.content != "cutout"
+        self.widgets["keep_location"].disabled = encoder.content != "cutout" or not recipe.keep_metadata
+
+    def __panel__(self):
+        return self._layout
