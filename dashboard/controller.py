@@ -231,13 +231,14 @@ class Controller(param.Parameterized):
 
     @_one_at_a_time
     def close(self) -> None:
-        """Let go of everything: the page is gone. A run goes on, so that a reloaded page or the history finds it."""
-        if self.activity == "run":
-            self._job = self._on_done = None
-        self.cancel()
-        self._forget_file()
-        self._photo = None
-        self.param.update(before=None, after=None, record=None, can_run=False)
+        """Let go of the photo and the jobs: the page is gone, so no parameter is touched.
+
+        A run goes on: a reloaded page, or the history, finds it.
+        """
+        for job in (self._job, self._file_job):
+            if job is not None and job.kind != "run":
+                job.cancel()
+        self._photo = self._job = self._on_done = self._file_job = self._file_due = None
 
     @param.depends("owner", watch=True)
     def _meet_owner(self) -> None:

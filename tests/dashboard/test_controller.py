@@ -382,9 +382,12 @@ def test_an_animation_is_shown_with_a_remark(controller, settle):
 
 def test_close_gives_the_photo_up(controller, settle):
     run_cat(controller, settle)
+    controller.recipe.format = "webp"
+    job = controller.submit_download()
     controller.close()
     assert controller._photo is None
-    assert not controller.can_run
+    assert controller._file_job is None
+    assert job.is_finished or job.cancel_token.is_cancelled
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def served(new_controller, settle, session):
         controller.run()
         settle(controller)
         controllers.append(weakref.ref(controller))
-        pn.state.on_session_destroyed(destroyed.append)
+        pn.state.on_session_destroyed(lambda context: destroyed.append(None))  # the context holds the page
         return dashboard.page.Dashboard(controller=controller)
 
     with socket.create_server(("127.0.0.1", 0)) as probe:
