@@ -63,6 +63,20 @@ class Dashboard(pn.viewable.Viewer):
             theme_config=THEME,
         )
         self._start_polling()
+        self._wait_until_connected()
+
+    def _wait_until_connected(self) -> None:
+        # What Python changes before the browser has reported the document ready never reaches it (Panel 1.9.4): a photo
+        # dropped that early would be read and never shown. So nothing can be pressed until then.
+        inputs = (self.source.file_input, self.source.samples, self.history.strip)
+        for widget in inputs:
+            widget.disabled = True
+
+        def enable() -> None:
+            for widget in inputs:
+                widget.disabled = False
+
+        pn.state.onload(enable)
 
     def _start_polling(self) -> None:
         # Polling needs no lock between visitors and keeps no closed page in memory. background=True, which

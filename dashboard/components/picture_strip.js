@@ -12,6 +12,7 @@ export function render({model, el}) {
       button.type = "button"
       button.title = title
       button.dataset.key = key
+      button.disabled = model.disabled
       image.src = picture
       image.alt = title
       button.append(image)
@@ -24,7 +25,7 @@ export function render({model, el}) {
     for (const button of row.children) { button.setAttribute("aria-pressed", button.dataset.key === model.selected) }
   }
 
-  model.on(["items", "caption"], showItems)
+  model.on(["items", "caption", "disabled"], showItems)
   model.on("selected", showSelected)
   showItems()
   el.append(row)

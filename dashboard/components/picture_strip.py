@@ -21,6 +21,8 @@ class PictureStrip(JSComponent):
 
     selected = param.String(doc="Key of the item that is marked as shown.")
 
+    disabled = param.Boolean(doc="Whether the pictures cannot be pressed for now.")
+
     caption = param.String(doc="Names the row for screen readers; plain text.")
 
     _esm = Path(__file__).parent / "picture_strip.js"

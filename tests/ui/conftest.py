@@ -92,7 +92,7 @@ class Visitor:
 
     def open(self) -> Visitor:
         self.page.goto(self.server.url)
-        self.page.get_by_text("Drop a photo here").wait_for(timeout=60_000)
+        expect(self.page.get_by_role("button", name="A cat")).to_be_enabled(timeout=60_000)
         return self
 
     @property
