@@ -153,8 +153,8 @@ class Controller(param.Parameterized):
             record = self.store.save(result, owner)
             return record, self.store.read(record, "preview")
 
-        self.param.update(after=None, record=None, notice=None)
-        self._start("run", work, self._show_result, photo)
+        if self._start("run", work, self._show_result, photo):
+            self.param.update(after=None, record=None, notice=None)
 
     def _show_result(self, outcome: tuple[ArtifactRecord, bytes] | None) -> None:
         if outcome is None:
@@ -273,14 +273,15 @@ class Controller(param.Parameterized):
 
     def _start(
         self, activity: str, work: Callable[[Job], Any], on_done: Callable[[Any], None], payload: Any = None
-    ) -> None:
+    ) -> bool:
         try:
             self._job = self._queue.submit(work, owner=self.owner, kind=activity, payload=payload)
         except ProcessingError as error:
             self.param.update(notice=notice_of(error), can_run=self._photo is not None)
-            return
+            return False
         self._on_done = on_done
         self.param.update(activity=activity, step="", fraction=0, can_run=False)
+        return True
 
     def _end(self) -> None:
         job, on_done, self._job, self._on_done = self._job, self._on_done, None, None

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -167,8 +167,8 @@ class ArtifactStore:
             folder.mkdir(parents=True)
         except OSError as error:
             raise StoreError(
-                f"The result cannot be saved in {self.root}: {error.strerror}. "
-                "Make the folder writable, or name another one in CUTOUT_ARTIFACTS, and retry."
+                f"The result cannot be saved in {self.root}: {error.strerror}. See that the folder is writable and the "
+                "disk not full, or name another one in CUTOUT_ARTIFACTS, and retry."
             ) from error
         try:
             for name, data in contents.items():
@@ -264,7 +264,8 @@ class ArtifactStore:
             alpha=alpha,
             pixels=cut_out(source.pixels, alpha),
             subject_found=record.subject_found,
-            model=find_model(record.model["name"]),
+            # With the weights of then: a run that starts from this result must notice that they have changed.
+            model=replace(find_model(record.model["name"]), sha256=record.model["weights_sha256"]),
             provider=record.provider,
             recipe=Recipe.from_options(record.recipe),
             timings_s=dict(record.timings_s),
@@ -283,6 +284,14 @@ class ArtifactStore:
                 problems.append(f"{record.id}/{name} was changed or damaged after it was stored.")
         return tuple(problems)
 
+    def damaged_records(self) -> tuple[str, ...]:
+        """Return a sentence for each result whose record cannot be read, so that `list` leaves it out."""
+        return tuple(
+            f"{name}/{RECORD} was changed or damaged after it was stored; the result is not listed."
+            for name in self._names()
+            if self._read_record(name) is None and (self.root / name / RECORD).exists()
+        )
+
     def delete(self, record: ArtifactRecord) -> None:
         """Move a result to the trash, from where `restore` brings it back for at least an hour.
 
@@ -297,7 +306,10 @@ class ArtifactStore:
             os.utime(self.folder(record))  # its age in the trash counts from now
             os.rename(self.folder(record), self.root / TRASH / record.id)
         except OSError as error:
-            raise StoreError(f"{self.folder(record)} cannot be deleted: {error.strerror}.") from error
+            raise StoreError(
+                f"{self.folder(record)} cannot be deleted: {error.strerror}. See that it is still there and that "
+                "you may write in the artifacts folder, then retry."
+            ) from error
         self._records.pop(record.id, None)
 
     def restore(self, record_id: str, owner: str | None) -> ArtifactRecord:
@@ -336,9 +348,18 @@ class ArtifactStore:
         removed = 0
         oldest = time.time() - older_than.total_seconds()
         for folder in root.iterdir() if root.is_dir() else ():
-            if _ID.fullmatch(folder.name) and not keep(folder) and folder.stat().st_mtime <= oldest:
+            if not _ID.fullmatch(folder.name) or keep(folder):
+                continue
+            try:
+                is_old = folder.stat().st_mtime <= oldest
+            except FileNotFoundError:
+                continue  # another process was faster
+            if is_old:
                 shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+                if folder.exists():
+                    logger.warning("%s cannot be deleted", folder)
+                else:
+                    removed += 1
         return removed
 
     def _names(self) -> Sequence[str]:

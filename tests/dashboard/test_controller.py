@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 from photos import SAMPLES, flat_photo
@@ -10,6 +11,7 @@ from PIL import Image
 from dashboard.controller import Controller, safe_name
 from dashboard.notices import NO_SUBJECT
 from processing.jobs import CANCELLED, DONE
+from processing.models import find_model
 
 CAT = (SAMPLES / "cat.jpg").read_bytes()
 
@@ -304,6 +306,19 @@ def test_neither_does_one_after_a_restart(new_controller, settle, session):
     assert again.record.files["result"] == "result.webp"
 
 
+def test_new_weights_make_a_new_run(new_controller, settle, session, monkeypatch):
+    run_cat(new_controller(owner="anna"), settle)
+    runs = session.runs
+    new = replace(find_model("compact"), sha256="0" * 64)
+    monkeypatch.setattr("processing.pipeline.find_model", lambda name: new)
+    again = new_controller(owner="anna")
+    again.open(again.history[0].id)
+    again.run()
+    settle(again)
+    assert session.runs == runs + 1
+    assert again.record.model["weights_sha256"] == "0" * 64
+
+
 def test_delete_can_be_undone(controller, settle):
     run_cat(controller, settle)
     record = controller.record
@@ -367,6 +382,18 @@ def test_too_many_jobs_of_one_visitor_give_a_notice(controller, session, queue):
     controller.load(CAT, "cat.jpg")
     assert "which is the limit" in controller.notice.text
     assert controller.activity == ""
+    gate.set()
+
+
+def test_a_full_queue_leaves_the_shown_result_alone(controller, settle, queue):
+    run_cat(controller, settle)
+    record, gate = controller.record, threading.Event()
+    for _ in range(queue.max_per_owner):
+        queue.submit(lambda job: gate.wait(30), owner="anna")
+    controller.run()
+    assert "which is the limit" in controller.notice.text
+    assert controller.record == record
+    assert controller.can_run
     gate.set()
 
 
