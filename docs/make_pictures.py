@@ -30,7 +30,7 @@ from processing import ArtifactStore, Result, run
 from processing.composite import BACKGROUNDS, over
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -45,8 +45,8 @@ INK = (40, 44, 52)
 #: its window, so a screenshot shows as much as the window is high.
 VIEWS = {
     "page": (1200, 960, False),
-    "page-dark": (1200, 960, True),
     "page-phone": (390, 1760, False),
+    "page-dark": (1200, 960, True),
 }
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -137,6 +137,8 @@ def draw_folder(result: Result) -> Image.Image:
 def draw_image_file(path: Path, side: int = 120) -> Image.Image:
     """Show an image file in a square; its transparency as a checkerboard."""
     with Image.open(path) as image:
+        if image.mode == "I;16":  # Pillow's own conversion shows everything over 255 as white
+            image = grey(np.asarray(image) / 65535)
         small = np.asarray(image.convert("RGBA").resize((side, side), Image.Resampling.LANCZOS))
     return Image.fromarray(over_checkerboard(small, side // 12))
 
@@ -216,30 +218,30 @@ def take_screenshots(folder: Path) -> None:
         raise SystemExit("No Chromium found: `make test` installs one, or name one in CHROMIUM.")
     with served_page() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        page = browser.new_page()
+        cut_out_astronaut(page, url)
+        is_dark = False
         for name, (width, height, dark) in VIEWS.items():
-            context = browser.new_context(viewport={"width": width, "height": height})
-            save_png(screenshot_after_run(context, url, dark=dark), folder / f"{name}.png")
+            page.set_viewport_size({"width": width, "height": height})
+            if dark != is_dark:
+                page.get_by_role("button", name="Toggle theme").click()
+                is_dark = dark
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(700)  # the ripple of a pressed button fades, colours change, the page is laid out
+            save_png(page.screenshot(), folder / f"{name}.png")
         browser.close()
 
 
-def screenshot_after_run(context: BrowserContext, url: str, *, dark: bool) -> bytes:
-    """Open the page as a new visitor, choose the astronaut, press Run, and return a PNG of what is seen then."""
-    page = context.new_page()
+def cut_out_astronaut(page: Page, url: str) -> None:
+    """Open the page as a new visitor, choose the astronaut, press Run, and wait until the result is shown."""
     page.goto(url)
-    page.get_by_role("button", name="An astronaut").wait_for(timeout=60_000)
-    if dark:
-        page.get_by_role("button", name="Toggle theme").click()
-    page.get_by_role("button", name="An astronaut").click()
+    page.get_by_role("button", name="An astronaut").click(timeout=60_000)
     run_button = page.get_by_role("button", name="Run", exact=True)
     page.wait_for_function("button => !button.disabled", arg=run_button.element_handle(), timeout=60_000)
     run_button.click()
     page.locator("figure").nth(1).and_(page.locator("[data-state=ready]")).wait_for(timeout=120_000)
     page.get_by_text("Saved at").wait_for()
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(1000)  # the ripple of the pressed button fades, the thumbnail arrives
-    shot = page.screenshot()
-    context.close()
-    return shot
+    page.get_by_role("group", name="Your last results").get_by_role("button").wait_for()
 
 
 def save_png(shot: bytes, path: Path) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 from processing.errors import StoreError
+
+_umask_lock = threading.Lock()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -39,6 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
+    with _umask_lock:  # it can only be read by setting it: two threads in turn would leave the wrong one behind
+        mask = os.umask(0o022)
+        os.umask(mask)
     return mask

@@ -79,13 +79,13 @@ def _is_heic(head: bytes) -> bool:
 
 def _open_heic(file: io.BytesIO) -> Image.Image:
     try:
-        from pi_heif import HeifImagePlugin
+        from pi_heif import HeifImageFile
     except ImportError as error:
         raise ImageError(
             "HEIC photos need the package pi-heif, which is not installed. Run `pip install pi-heif`, or save the "
             "photo as JPEG and retry."
         ) from error
-    image: Image.Image = HeifImagePlugin.HeifImageFile(file)
+    image: Image.Image = HeifImageFile(file)
     return image
 
 

@@ -22,6 +22,9 @@ from processing.formats import SUPPORTED, ImageFormat, describe, find_format
 
 logger = logging.getLogger(__name__)
 
+#: How Pillow's errors about packed texts and profiles in a PNG begin; it has no class of its own for them.
+_BOMBS = ("Decompressed data too large", "Too much memory used in text chunks")
+
 
 @dataclass(frozen=True)
 class DecodeLimits:
@@ -143,12 +146,21 @@ def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = No
         raise
     # Pillow's plugins let whatever a broken file provokes escape: struct.error, IndexError, zlib.error and more.
     except Exception as error:
-        raise ImageError(
-            f"{name} is broken or cut off: its {image_format.name} data cannot be read to the end. "
-            "Copy or export the photo again and retry."
-        ) from error
+        raise ImageError(_explain(error, name, image_format)) from error
     remark = f"{name} is animated or has several pages; only its first picture is used." if several else ""
     return SourceImage(pixels, alpha, data, name, image_format.media_type, image_format.suffix, profile, remark)
+
+
+def _explain(error: Exception, name: str, image_format: ImageFormat) -> str:
+    if str(error).startswith(_BOMBS):
+        return (
+            f"{name} holds texts or a colour profile that would unpack to far more than a photo has. "
+            "Export it again without them and retry."
+        )
+    return (
+        f"{name} is broken or cut off: its {image_format.name} data cannot be read to the end. "
+        "Copy or export the photo again and retry."
+    )
 
 
 def sniff(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = None) -> ImageFormat:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
 from processing.formats import find_format
+
+logger = logging.getLogger(__name__)
 
 #: Of a file's own tags only those that describe the photo. The others describe how the old file was laid out; the
 #: orientation was applied to the pixels.
@@ -38,8 +41,17 @@ def kept_exif(data: bytes, *, keep_location: bool) -> bytes:
     Returns
     -------
     bytes
-        An EXIF block without orientation, thumbnail and maker's notes; empty if the photo has no such data.
+        An EXIF block without orientation, thumbnail and maker's notes; empty if the photo has no such data, or broken
+        ones.
     """
+    try:
+        return _kept_exif(data, keep_location)
+    except Exception as error:  # as in `processing.images`: which errors a broken block provokes is not documented
+        logger.warning("EXIF data left out: %s", error)
+        return b""
+
+
+def _kept_exif(data: bytes, keep_location: bool) -> bytes:
     image_format = find_format(data[:512])
     if image_format is None:
         return b""

@@ -41,7 +41,11 @@ class Recipe(param.Parameterized):
         default=TRANSPARENT, doc="What lies behind the cutout: transparent, white, black, a CSS colour name or #rrggbb."
     )
     quality = param.Integer(default=90, bounds=(1, 100), doc="Quality of WebP, AVIF and JPEG files, 1 to 100.")
-    lossless = param.Boolean(default=False, label="Lossless", doc="Write WebP files without loss; they are larger.")
+    lossless = param.Boolean(
+        default=False,
+        label="Lossless",
+        doc="Write WebP files without loss, AVIF files with as little as possible; they are larger.",
+    )
     long_side = param.Integer(
         default=0,
         bounds=(0, 65500),

@@ -11,18 +11,13 @@ import io
 import json
 import logging
 import os
-import platform
-import re
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -34,68 +29,16 @@ from processing.files import write_atomically
 from processing.images import decode
 from processing.models import find_model
 from processing.recipe import Recipe
+from processing.record import RECORD, RECORD_ID, ArtifactRecord, describe, read_record
 from processing.result import Result
 
 logger = logging.getLogger(__name__)
 
-RECORD = "record.json"
 PREVIEW_SIDE = 1600
 THUMBNAIL_SIDE = 200
 LOCAL_OWNER = "local"  #: Owner of what the command line and notebooks store.
 TRASH = ".trash"  #: Deleted results wait here until `prune` or until `TRASH_KEPT` is over.
 TRASH_KEPT = timedelta(hours=1)
-
-_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
-_VERSIONED = ("cutout-dashboard", "numpy", "pillow", "onnxruntime", "panel")
-
-
-@dataclass(frozen=True)
-class ArtifactRecord:
-    """What is stored about one result; the content of `record.json`.
-
-    Parameters
-    ----------
-    id : str
-        Name of the folder: time in UTC, then its microseconds and three random characters in hexadecimal, so that
-        names sort by time and two processes do not collide.
-    created : str
-        The same time, ISO 8601.
-    owner : str
-        Who made it; a page lists only its owner's results.
-    source : dict
-        Name, media type, SHA-256, size in bytes, height, width, the colour profile that was converted, and a remark
-        on what was left out.
-    model : dict
-        Name and SHA-256 of the weights.
-    provider : str
-        The onnxruntime provider that ran.
-    recipe : dict
-        The options, see `processing.recipe.Recipe`.
-    subject_found : bool
-        Whether the model saw anything that stands out.
-    timings_s : dict
-        Seconds of each step.
-    versions : dict
-        Versions of Python and of the libraries.
-    files : dict
-        Role ("source", "alpha", "result", "before", "preview", "thumbnail") to file name in the folder.
-    checksums : dict
-        Role to SHA-256 of the file.
-    """
-
-    id: str
-    created: str
-    owner: str
-    source: dict[str, Any]
-    model: dict[str, str]
-    provider: str
-    recipe: dict[str, Any]
-    subject_found: bool
-    timings_s: dict[str, float]
-    versions: dict[str, str]
-    files: dict[str, str]
-    checksums: dict[str, str]
-    schema: int = 1
 
 
 class ArtifactStore:
@@ -134,30 +77,7 @@ class ArtifactStore:
             "preview": ("preview.webp", encode_preview(result.pixels, long_side=PREVIEW_SIDE)),
             "thumbnail": ("thumbnail.webp", encode_preview(result.pixels, long_side=THUMBNAIL_SIDE)),
         }
-        now = datetime.now(UTC)
-        record = ArtifactRecord(
-            id=f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{secrets.token_hex(2)[:3]}",
-            created=now.isoformat(timespec="seconds"),
-            owner=owner,
-            source={
-                "name": source.name.encode("utf-8", "replace").decode("utf-8"),  # a path may hold half a character
-                "media_type": source.media_type,
-                "sha256": source.sha256,
-                "size_bytes": len(source.data),
-                "height": source.size[0],
-                "width": source.size[1],
-                "profile": source.profile,
-                "remark": source.remark,
-            },
-            model={"name": result.model.name, "weights_sha256": result.model.sha256},
-            provider=result.provider,
-            recipe=result.recipe.as_dict(),
-            subject_found=result.subject_found,
-            timings_s={step: round(seconds, 4) for step, seconds in result.timings_s.items()},
-            versions=_versions(),
-            files={role: name for role, (name, _) in contents.items()},
-            checksums={role: hashlib.sha256(data).hexdigest() for role, (_, data) in contents.items()},
-        )
+        record = describe(result, contents, owner)
         self._write(record, dict(contents.values()))
         return record
 
@@ -206,7 +126,7 @@ class ArtifactStore:
         StoreError
             If there is none, or it belongs to somebody else: the message does not tell which.
         """
-        record = self._read_record(record_id) if _ID.fullmatch(record_id) else None
+        record = self._read_record(record_id) if RECORD_ID.fullmatch(record_id) else None
         if record is None or owner not in (None, record.owner):
             raise StoreError(f"There is no result {record_id!r} here. It may have been deleted; run the photo again.")
         return record
@@ -321,9 +241,9 @@ class ArtifactStore:
             If it is not in the trash any more, or belongs to somebody else.
         """
         gone = StoreError(f"The result {record_id!r} is not in the trash any more. Run the photo again.")
-        if not _ID.fullmatch(record_id):
+        if not RECORD_ID.fullmatch(record_id):
             raise gone
-        record = _parse_record(self.root / TRASH / record_id)
+        record = read_record(self.root / TRASH / record_id)
         if record is None or owner not in (None, record.owner):
             raise gone
         try:
@@ -348,7 +268,7 @@ class ArtifactStore:
         removed = 0
         oldest = time.time() - older_than.total_seconds()
         for folder in root.iterdir() if root.is_dir() else ():
-            if not _ID.fullmatch(folder.name) or keep(folder):
+            if not RECORD_ID.fullmatch(folder.name) or keep(folder):
                 continue
             try:
                 is_old = folder.stat().st_mtime <= oldest
@@ -365,7 +285,7 @@ class ArtifactStore:
     def _names(self) -> Sequence[str]:
         try:
             with os.scandir(self.root) as entries:
-                return sorted((entry.name for entry in entries if _ID.fullmatch(entry.name)), reverse=True)
+                return sorted((entry.name for entry in entries if RECORD_ID.fullmatch(entry.name)), reverse=True)
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -378,7 +298,7 @@ class ArtifactStore:
         record = self._records.get(name)
         if record is not None and (self.root / name / RECORD).exists():
             return record
-        record = _parse_record(self.root / name)
+        record = read_record(self.root / name)
         if record is not None:
             self._records[name] = record
         return record
@@ -402,20 +322,6 @@ def default_root() -> Path:
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "artifacts"
 
 
-def _parse_record(folder: Path) -> ArtifactRecord | None:
-    try:
-        record = ArtifactRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # a write that is under way or did not finish
-    except (OSError, ValueError, TypeError) as error:
-        logger.warning("%s is not a record: %s", folder / RECORD, error)
-        return None
-    if record.id != folder.name:
-        logger.warning("%s belongs to another folder, %s", folder / RECORD, record.id)
-        return None
-    return record
-
-
 def _encode_alpha(alpha: np.ndarray) -> bytes:
     """Pack an alpha matte as 16-bit grey PNG. Run-length matching suits its flat areas: faster and smaller here."""
     file = io.BytesIO()
@@ -430,13 +336,3 @@ def _decode_alpha(data: bytes, path: Path) -> np.ndarray:
         return np.asarray(image, np.float32) / np.float32(65535)
     except Exception as error:  # whatever a broken file provokes in Pillow
         raise StoreError(f"{path} is damaged and cannot be read. Run the photo again.") from error
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _VERSIONED:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions

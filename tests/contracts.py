@@ -18,8 +18,9 @@ from images import ball
 from PIL import ExifTags, Image, ImageCms
 
 from processing.cancellation import CancelToken
+from processing.composite import over
 from processing.encoders import ENCODERS, Encoder, check_output, encode, find_encoder
-from processing.errors import Cancelled, EncodingError, ModelError
+from processing.errors import Cancelled, EncodingError, ModelError, RecipeError
 from processing.models import ModelSpec, has_subject, prepare, to_alpha
 from processing.sessions import RUNTIMES, Session, open_session
 
@@ -241,9 +242,37 @@ class ColourEncoderContract(EncoderContract):
             small = np.asarray(encoded_and_opened(encoder, cutout, "white", long_side=16))
             assert small.min() > 240
 
-    def test_quality_makes_a_difference_where_the_table_says_so(self, encoder: Encoder, background):
-        sizes = {len(encode(example_cutout(), encoder.name, background, quality=quality).data) for quality in (10, 95)}
-        assert len(sizes) == (2 if encoder.has_quality else 1)
+    def test_less_quality_makes_smaller_files_where_the_table_says_so(self, encoder: Encoder, background):
+        low, middle, high = (
+            len(encode(example_cutout(), encoder.name, background, quality=quality).data) for quality in (10, 60, 95)
+        )
+        if encoder.has_quality:
+            assert low < middle < high
+        else:
+            assert low == middle == high
+
+    def test_file_without_loss_is_exact_where_the_table_says_so_and_only_there(self, encoder: Encoder):
+        cutout, is_exact = example_cutout(), encoder.name not in ("avif", "jpeg")
+        composite = over(cutout, (255, 128, 0))
+        for quality in (1, 90):
+            image = encoded_and_opened(encoder, cutout, "#ff8000", quality=quality, lossless=True)
+            assert np.array_equal(np.asarray(image), composite) == is_exact
+            if is_exact and encoder.keeps_alpha:
+                stored = np.asarray(encoded_and_opened(encoder, cutout, "transparent", quality=quality, lossless=True))
+                np.testing.assert_array_equal(stored[..., 3], cutout[..., 3])
+                shown = cutout[..., 3] > 0  # WebP changes colours that nobody sees
+                np.testing.assert_array_equal(stored[shown], cutout[shown])
+
+    def test_reduced_picture_shows_the_same(self, encoder: Encoder):
+        """The mean over a colour, which only a shift, a crop or a wrong mixing would change."""
+        cutout = example_cutout()
+        image = encoded_and_opened(encoder, cutout, "white", long_side=85, quality=95)
+        expected = over(cutout, (255, 255, 255)).mean(axis=(0, 1))
+        assert np.abs(np.asarray(image).mean(axis=(0, 1)) - expected).max() < 2
+
+    def test_unknown_background_is_refused(self, encoder: Encoder):
+        with pytest.raises(RecipeError, match="Unknown background 'nice'"):
+            encode(example_cutout(), encoder.name, "nice")
 
     def test_exif_is_put_in_only_if_given(self, encoder: Encoder, background):
         exif = Image.Exif()
@@ -268,6 +297,28 @@ class AlphaEncoderContract(EncoderContract):
         assert (np.diff(values[0]) >= 0).all()
         assert values[0, 0] == 0
         assert values[25].min() == values[25].max() > 0
+
+    def test_file_follows_the_alpha_alone(self, encoder: Encoder):
+        cutout = example_cutout()
+        recoloured = np.dstack([255 - cutout[..., :3], cutout[..., 3]])
+        for long_side in (0, 20):
+            first, second = (encode(each, encoder.name, long_side=long_side).data for each in (cutout, recoloured))
+            assert first == second
+
+    def test_quality_loss_and_exif_make_no_difference(self, encoder: Encoder):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Artist] = "Anna"
+        plain = encode(example_cutout(), encoder.name).data
+        for options in ({"quality": 1}, {"lossless": True}, {"exif": exif.tobytes()}):
+            assert encode(example_cutout(), encoder.name, **options).data == plain
+
+    def test_mask_has_two_values_and_a_matte_more_when_reduced(self, encoder: Encoder):
+        for long_side in (0, 101, 20):
+            values = np.unique(encoded_and_opened(encoder, example_cutout(), "transparent", long_side=long_side))
+            if encoder.content == "mask":
+                assert values.tolist() == [0, 255]
+            else:
+                assert len(values) > 5
 
     def test_background_is_refused(self, encoder: Encoder):
         with pytest.raises(EncodingError, match="has no background"):

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import GPS, IFD, Base
+from PIL.TiffImagePlugin import IFDRational
 
+DATA = Path(__file__).parent / "data"
 SAMPLES = sorted((Path(__file__).parents[1] / "dashboard" / "samples").glob("*.jpg"))
 
 # Red, green, blue and white point of colour spaces as XYZ under D50, as ICC profiles hold them.
@@ -24,6 +27,17 @@ ADOBE_PRIMARIES = (
     (0.2052401, 0.6256560, 0.0608902),
     (0.1492240, 0.0632197, 0.7448387),
 )
+# The same for Display P3, from its chromaticities.
+P3_PRIMARIES = (
+    (0.5151187, 0.2411892, -0.0010505),
+    (0.2919778, 0.6922441, 0.0418791),
+    (0.1571035, 0.0665668, 0.7840713),
+)
+# Red, green and blue as chromaticities x, y. IEC 61966-2-1, Adobe RGB (1998) encoding 4.3.1.1, SMPTE RP 431-2.
+Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+SRGB_CORNERS: Corners = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+ADOBE_CORNERS: Corners = ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+P3_CORNERS: Corners = ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
 D50 = (0.9642, 1.0, 0.8249)
 
 
@@ -41,6 +55,20 @@ def gradient(height: int, width: int) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     channels = (255 * x / max(width - 1, 1), 255 * y / max(height - 1, 1), 96 + 0 * x)
     return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def seen(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """Return what a viewer shows of stored pixels: the table "orientation" of the EXIF standard, JEITA CP-3451."""
+    return {
+        1: stored,
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.transpose(1, 0, 2),
+        6: np.rot90(stored, -1),
+        7: stored[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(stored),
+    }[orientation]
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -72,15 +100,99 @@ def figure(height: int = 320, width: int = 240) -> tuple[np.ndarray, np.ndarray]
     return np.where(mask[..., np.newaxis], person, wall).astype(np.uint8), mask
 
 
+def chart_in(corners: Corners, gamma: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return 125 evenly spaced sRGB colours as 8-bit values of a wider space, and what these are in sRGB exactly.
+
+    Computed from chromaticities under D65, so without the numbers of the profiles above. `gamma` None is sRGB's curve.
+    """
+    levels = np.array([0, 64, 128, 192, 255]) / 255
+    colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(5, 25, 3)
+    to_wide = np.linalg.inv(_to_xyz(corners)) @ _to_xyz(SRGB_CORNERS)
+    linear = np.clip(srgb_to_linear(colours) @ to_wide.T, 0, 1)
+    encoded = linear ** (1 / gamma) if gamma else linear_to_srgb(linear)
+    chart = np.rint(255 * encoded).astype(np.uint8)
+    linear = (chart / 255) ** gamma if gamma else srgb_to_linear(chart / 255)
+    return chart, linear_to_srgb(np.clip(linear @ np.linalg.inv(to_wide).T, 0, 1))
+
+
+def srgb_to_linear(encoded: np.ndarray) -> np.ndarray:
+    """Return sRGB values in [0, 1] as light (IEC 61966-2-1)."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Return light in [0, 1] as sRGB values (IEC 61966-2-1)."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _to_xyz(corners: Corners) -> np.ndarray:
+    """Return the matrix from light in an RGB space to XYZ, both under D65 (SMPTE RP 177)."""
+    x, y = np.array([*corners, (0.3127, 0.3290)]).T
+    xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])
+    return xyz[:, :3] * np.linalg.solve(xyz[:, :3], xyz[:, 3])
+
+
+def camera_exif(orientation: int = 1) -> Image.Exif:
+    """Return what a phone writes: camera, date, author, exposure, a maker's note and the place."""
+    exif = Image.Exif()
+    exif[Base.Make], exif[Base.Model], exif[Base.Software] = "Acme", "Acme One", "Acme Camera 7"
+    exif[Base.DateTime], exif[Base.Artist], exif[Base.Copyright] = "2024:05:06 07:08:09", "Anna", "(c) Anna"
+    exif[Base.Orientation] = orientation
+    exif.get_ifd(IFD.Exif).update(
+        {
+            Base.DateTimeOriginal: "2024:05:06 07:08:09",
+            Base.ExposureTime: IFDRational(1, 250),
+            Base.MakerNote: b"SECRET-NOTE" * 4,
+            Base.ExifImageWidth: 4000,
+            Base.ExifImageHeight: 3000,
+        }
+    )
+    exif.get_ifd(IFD.GPSInfo).update(
+        {GPS.GPSLatitudeRef: "N", GPS.GPSLatitude: tuple(IFDRational(each) for each in (48, 51, 30))}
+    )
+    return exif
+
+
 def png_claiming(width: int, height: int) -> bytes:
     """Return a PNG of about 70 bytes whose header promises that many pixels."""
+    return _png(width, height, bits=8, rows=bytes(10))
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
+def png_with(chunk_type: bytes, data: bytes) -> bytes:
+    """Return a small PNG with one more chunk."""
+    png = file_of(gradient(8, 8))
+    after_header = 8 + 4 + 4 + 13 + 4
+    return png[:after_header] + _chunk(chunk_type, data) + png[after_header:]
+
+
+def png_16_bit(pixels: np.ndarray) -> bytes:
+    """Return a PNG of uint16 RGB pixels, which Pillow does not write."""
+    height, width, _ = pixels.shape
+    return _png(width, height, bits=16, rows=b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+
+
+def _png(width: int, height: int, bits: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    chunks = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def tiff_16_bit(pixels: np.ndarray, order: str = "<") -> bytes:
+    """Return a TIFF of uint16 RGB pixels, which Pillow does not write; byte order as in `struct`."""
+    height, width, _ = pixels.shape
+    data = pixels.astype(order + "u2").tobytes()
+    start = 8 + 2 + 10 * 12 + 4  # of the three bits-per-sample; the pixels follow
+    numbers = ((256, width), (257, height), (258, None), (259, 1), (262, 2), (273, start + 6), (277, 3), (278, height))
+    tags = b""
+    for tag, value in (*numbers, (279, len(data)), (284, 1)):
+        kind, count, stored = (3, 3, start) if value is None else (4, 1, value)
+        tags += struct.pack(order + "HHII", tag, kind, count, stored)
+    header = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, 10)
+    return header + tags + bytes(4) + struct.pack(order + "HHH", 16, 16, 16) + data
 
 
 def jpeg_claiming(width: int, height: int) -> bytes:
@@ -106,12 +218,12 @@ def gif_claiming(width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def rgb_profile(description: str, primaries: tuple[tuple[float, ...], ...], gamma: float) -> bytes:
-    """Return an ICC profile (version 2) of an RGB space with three primaries and one gamma."""
+def rgb_profile(description: str, primaries: tuple[tuple[float, ...], ...], gamma: float | None) -> bytes:
+    """Return an ICC profile (version 2) of an RGB space with three primaries and one gamma, or sRGB's curve if None."""
     tags = {b"desc": _text(description), b"wtpt": _xyz(D50)}
     for channel, primary in zip(b"rgb", primaries, strict=True):
         tags[bytes([channel]) + b"XYZ"] = _xyz(primary)
-        tags[bytes([channel]) + b"TRC"] = _curve(gamma)
+        tags[bytes([channel]) + b"TRC"] = _curve(gamma) if gamma else _srgb_curve()
     return _profile(b"RGB ", tags)
 
 
@@ -144,6 +256,12 @@ def _xyz(values: tuple[float, ...]) -> bytes:
 
 def _curve(gamma: float) -> bytes:
     return b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
+
+
+def _srgb_curve() -> bytes:
+    """Return a table of 1024 values, as profiles of version 2 hold sRGB's curve (IEC 61966-2-1)."""
+    linear = srgb_to_linear(np.linspace(0, 1, 1024))
+    return b"curv\0\0\0\0" + struct.pack(">I", 1024) + np.rint(linear * 65535).astype(">u2").tobytes()
 
 
 def _text(text: str) -> bytes:

@@ -13,7 +13,7 @@ export function render({model, el}) {
   close.addEventListener("click", () => { model.text = "" })
 
   const show = () => {
-    bar.className = model.severity
+    bar.className = `notice-${model.severity}`
     text.textContent = model.text
     action.textContent = model.action
     bar.replaceChildren(...(model.text ? (model.action ? [text, action, close] : [text, close]) : []))

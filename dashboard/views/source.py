@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
 
 import panel as pn
 import panel_material_ui as pmui
@@ -17,10 +16,7 @@ from processing.images import DecodeLimits
 
 
 class PhotoInput(pmui.FileInput):
-    """A FileInput that keeps its pieces in order, tells of failures, and has its limit on the server too.
-
-    With a thread pool Panel runs each message of the browser in a thread of its own, so "finished" may overtake the
-    last piece of the file, which would then be lost. Here a file is finished when all its pieces are there.
+    """A FileInput that takes its messages in order, tells of failures, and has its limit on the server too.
 
     Parameters
     ----------
@@ -34,32 +30,50 @@ class PhotoInput(pmui.FileInput):
     def __init__(self, on_error, **params):
         super().__init__(**params)
         self._on_error = on_error
-        self._lock = threading.RLock()
+        self._is_refused = False
+
+    # With a thread pool Panel runs each message of the browser in a thread of its own, so the message that ends an
+    # upload can overtake the last piece of the file, which is then lost. These messages are short work: they stay on
+    # the event loop.
+
+    def _comm_event(self, doc, event):
+        self._process_bokeh_event(doc, event)
+
+    async def _event_coroutine(self, doc, event):
+        for callback in list(pn.state._change_callbacks.get(doc, {}).values()):
+            await callback()
+        self._process_bokeh_event(doc, event)
 
     def _handle_msg(self, msg):
-        with self._lock:
-            try:
-                if msg["status"] == "upload_event":
-                    self._take_piece(msg)
-                elif msg["status"] == "error":  # what the browser found, such as a file over the limit
-                    self._give_up(f"The upload failed: {msg['error']}. Choose another photo, or try again.")
-            except (KeyError, TypeError, ValueError):
-                self._give_up("The upload was cut off. Choose the photo again.")
+        try:
+            status = msg["status"]
+            if status == "initializing":
+                self._is_refused = False
+            elif status == "upload_event":
+                self._take_piece(msg)
+            elif status == "error":  # what the browser found, such as a file over the limit
+                self._refuse(f"The upload failed: {msg['error']}. Choose another photo, or try again.")
+            elif status == "finished" and not self._is_refused:
+                if not self._buffer:
+                    self._refuse("The photo is empty (0 bytes), or its upload was cut off. Choose another, or retry.")
+                    return
+                super()._handle_msg(msg)
+        except (KeyError, TypeError, ValueError):
+            self._refuse("The upload was cut off. Choose the photo again.")
 
     def _take_piece(self, msg):
         held = sum(len(piece) for file in self._file_buffer.values() for piece in file["chunks"].values())
         if held + len(msg["data"]) > self.max_file_size:
-            self._give_up(f"The photo has more than {self.max_file_size // 1_000_000} MB. Save it smaller and retry.")
-            return
-        self._process_chunk(msg)
-        if self._buffer:
-            self._flush_buffer()
-            self._send_msg({"status": "finished"})
+            self._refuse(f"The photo has more than {self.max_file_size // 1_000_000} MB. Save it smaller and retry.")
+        elif not self._is_refused:
+            self._process_chunk(msg)
 
-    def _give_up(self, sentence):
+    def _refuse(self, sentence):
+        self._is_refused = True
         self._file_buffer.clear()
         self._buffer.clear()
         self._on_error(sentence)
+        self._send_msg({"status": "finished"})  # ends the spinner
 
 
 class SourceView(pn.viewable.Viewer):

@@ -6,13 +6,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from processing.errors import StoreError
 from processing.store import ArtifactRecord, default_store
 
 DONE, DAMAGED = 0, 1
+_DAY_S = 86400
 
 
 def add_parser(verbs: Any) -> None:
@@ -49,6 +50,8 @@ def add_parser(verbs: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if (options.limit or 0) < 0:
+        raise StoreError(f"--limit is {options.limit}. It takes numbers from 0 on.")
     records = default_store().list(options.owner, options.limit)
     if options.json:
         print(json.dumps({"results": [asdict(record) for record in records]}))
@@ -71,6 +74,8 @@ def _verify(options: argparse.Namespace) -> int:
     store = default_store()
     records = [store.get(each, None) for each in options.ids] if options.ids else store.list(options.owner)
     problems = [problem for record in records for problem in store.verify(record)]
+    if not options.ids and options.owner is None:
+        problems += store.damaged_records()  # whose they are is not known
     if options.json:
         print(json.dumps({"checked": len(records), "problems": problems}))
     else:
@@ -80,21 +85,23 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _delete(options: argparse.Namespace) -> int:
     store = default_store()
-    records = [store.get(each, None) for each in options.ids]  # all or none: an unknown one stops it here
+    # All or none: an unknown one stops it here. One given twice is deleted once.
+    records = [store.get(each, None) for each in dict.fromkeys(options.ids)]
     _delete_all(records)
     _print_count(options, "deleted", len(records))
     return DONE
 
 
 def _prune(options: argparse.Namespace) -> int:
-    if (options.keep or 0) < 0 or (options.older_than or 0) < 0:
+    if (options.keep or 0) < 0 or not (options.older_than or 0) >= 0:  # "not": nan compares with nothing
         raise StoreError("--keep and --older-than take numbers from 0 on.")
     store = default_store()
     records = store.list(None)
     old = set() if options.keep is None else {record.id for record in records[options.keep :]}
     if options.older_than is not None:
-        oldest = datetime.now(UTC) - timedelta(days=options.older_than)
-        old |= {record.id for record in records if datetime.fromisoformat(record.created) < oldest}
+        now, oldest_s = datetime.now(UTC), options.older_than * _DAY_S  # in seconds: a date has no year 0
+        ages_s = {record.id: (now - datetime.fromisoformat(record.created)).total_seconds() for record in records}
+        old |= {record_id for record_id, age_s in ages_s.items() if age_s > oldest_s}
     _delete_all([record for record in records if record.id in old])
     _print_count(options, "deleted for good", store.empty_trash() + store.remove_leftovers())
     return DONE

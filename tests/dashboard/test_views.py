@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import panel as pn
 import pytest
+from bokeh.document import Document
 from photos import SAMPLES
 
 from dashboard import Dashboard
@@ -39,24 +43,42 @@ def test_every_view_renders(dashboard):
     assert dashboard._layout.get_root() is not None
 
 
+def upload(widget, *pieces):
+    """Send what a browser sends for one file."""
+    for message in ({"status": "initializing"}, *pieces, {"status": "finished"}):
+        widget._handle_msg(message)
+
+
 def test_upload_reaches_the_controller_and_leaves_the_widget(dashboard, controller, settle):
-    dashboard.source.file_input._handle_msg(piece(CAT))
+    upload(dashboard.source.file_input, piece(CAT))
     settle(controller)
     assert controller.photo_name == "cat.jpg"
     assert controller.before is not None
     assert dashboard.source.file_input.value is None
 
 
-def test_pieces_may_come_in_any_order(dashboard, controller, settle):
+def test_a_file_in_pieces_is_put_together(dashboard, controller, settle):
     half = len(CAT) // 2
-    widget = dashboard.source.file_input
-    widget._handle_msg({"status": "initializing"})
-    widget._handle_msg(piece(CAT[half:], chunk=2, total=2))
-    widget._handle_msg({"status": "finished"})
-    assert controller.activity == ""
-    widget._handle_msg(piece(CAT[:half], chunk=1, total=2))
+    upload(dashboard.source.file_input, piece(CAT[:half], chunk=1, total=2), piece(CAT[half:], chunk=2, total=2))
     settle(controller)
     assert controller.before is not None
+
+
+def test_messages_are_not_handed_to_the_thread_pool(dashboard, monkeypatch):
+    """There the end of an upload could overtake its last piece."""
+    handled = []
+    widget = dashboard.source.file_input
+    monkeypatch.setattr(widget, "_process_bokeh_event", lambda doc, event: handled.append(threading.get_ident()))
+    with ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(type(pn.state), "_thread_pool", pool)
+        widget._comm_event(Document(), None)
+        asyncio.run(widget._event_coroutine(Document(), None))
+    assert handled == [threading.get_ident()] * 2
+
+
+def test_an_empty_file_gives_a_notice(dashboard, controller):
+    upload(dashboard.source.file_input)
+    assert "is empty (0 bytes)" in controller.notice.text
 
 
 @pytest.mark.parametrize(
@@ -72,7 +94,7 @@ def test_pieces_may_come_in_any_order(dashboard, controller, settle):
 def test_hostile_upload_messages_do_no_harm(dashboard, controller, settle, message):
     dashboard.source.file_input._handle_msg(message)
     settle(controller)
-    dashboard.source.file_input._handle_msg(piece(CAT))
+    upload(dashboard.source.file_input, piece(CAT))
     settle(controller)
     assert controller.before is not None
 
@@ -81,8 +103,7 @@ def test_the_byte_limit_holds_on_the_server():
     sentences = []
     widget = PhotoInput(sentences.append, max_file_size=100_000_000)
     block = bytes(100_000_000 // 3)
-    for chunk in range(1, 5):
-        widget._handle_msg(piece(block, chunk=chunk, total=5))
+    upload(widget, *(piece(block, chunk=chunk, total=5) for chunk in range(1, 5)))
     assert len(sentences) == 1
     assert "more than 100 MB" in sentences[0]
 

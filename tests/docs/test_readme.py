@@ -9,16 +9,21 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from dashboard.controller import HISTORY_LENGTH
 from processing import Recipe, cli
+from processing.cli import remove
 from processing.composite import BACKGROUNDS
 from processing.encoders import ENCODERS
 from processing.formats import SUPPORTED
 from processing.images import DecodeLimits
+from processing.jobs import default_queue
+from processing.store import TRASH_KEPT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,13 +43,14 @@ def readme(document):
 
 
 def is_server(command: str) -> bool:
-    return re.search(r"\b(make serve|panel serve|jupyter lab)\b", command) is not None
+    return re.search(r"\b(make serve|panel serve)\b", command) is not None
 
 
 def test_every_command_is_run_or_listed(readme):
     commands = readme.commands()
     assert set(NOT_RUN) <= set(commands)
     run_here = "".join(block for block in readme.blocks("bash") if "python -m processing" in block).splitlines()
+    assert len([block for block in readme.blocks("bash") if "python -m processing" in block]) == 2  # both are run below
     assert [line for line in commands if line not in NOT_RUN and line not in run_here and not is_server(line)] == []
 
 
@@ -56,15 +62,32 @@ def test_what_was_not_tried_is_said_with_a_date(readme):
 
 
 def test_commands_run(readme, workplace, environment):
-    block = next(block for block in readme.blocks("bash") if "python -m processing" in block)
+    block, _ = (block for block in readme.blocks("bash") if "python -m processing" in block)
     done = subprocess.run(["bash", "-e", "-c", block], cwd=workplace, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name, format in {"photo-cutout.png": "PNG", "cutout.webp": "WEBP", "photo-cutout.jpg": "JPEG"}.items():
+    for name, format, mode, side in (
+        ("photo-cutout.png", "PNG", "RGBA", 512),
+        ("cutout.webp", "WEBP", "RGBA", 400),
+        ("photo-cutout.jpg", "JPEG", "RGB", 512),
+        ("mask.png", "PNG", "L", 512),
+        ("cutout.avif", "AVIF", "RGBA", 512),
+    ):
         with Image.open(workplace / name) as image:
-            assert (image.format, image.size) == (format, (512, 512))
+            assert (image.format, image.mode, image.size) == (format, mode, (side, side))
     with Image.open(workplace / "on-blue.png") as image:
         assert (image.mode, image.getpixel((330, 20))) == ("RGB", (0x2A, 0x6F, 0x97))
     assert not Path(environment["CUTOUT_ARTIFACTS"]).exists(), "nothing is stored without --keep"
+
+
+def test_history_commands_run(readme, workplace, environment):
+    _, block = (block for block in readme.blocks("bash") if "python -m processing" in block)
+    done = subprocess.run(["bash", "-e", "-c", block], cwd=workplace, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = Path(environment["CUTOUT_ARTIFACTS"]).iterdir()
+    _, kept, listed, verified, pruned = done.stdout.splitlines()
+    assert kept.endswith(folder.name)
+    assert listed.startswith(folder.name)
+    assert (verified, pruned) == ("1 checked, 0 damaged files", "0 deleted for good")
 
 
 def test_library_code_runs(readme, workplace, environment):
@@ -74,6 +97,8 @@ def test_library_code_runs(readme, workplace, environment):
     assert done.stdout.startswith("(512, 512) float32")
     with Image.open(workplace / "photo-cutout.png") as cutout, Image.open(workplace / "photo-on-white.jpg") as on_white:
         assert (cutout.mode, on_white.mode) == ("RGBA", "RGB")
+    with Image.open(workplace / "photo-small.webp") as small:
+        assert (small.mode, small.size) == ("RGBA", (400, 400))
 
 
 def test_notebook_code_is_that_of_the_example(readme):
@@ -97,20 +122,57 @@ sys.exit(main(["remove", "photo.jpg", "--keep"]))
 
 
 def test_options_exit_codes_formats_and_limits_are_those_of_the_code(readme, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["remove", "--help"])
-    flags = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
-    assert flags == {f"--{name}" for name in Recipe.option_names()} | {"--keep", "--json"}
-    assert flags == set(re.findall(r"^\| `(--[a-z]+)", readme.text, re.MULTILINE))
+    options = {flag for flag in flags_of(capsys, "remove") if not flag.startswith("--no-")}
+    assert options == set(re.findall(r"^\| `(--[a-z-]+)", readme.text, re.MULTILINE))
 
     codes = set(map(int, re.findall(r"^\| (\d) \|", readme.text, re.MULTILINE)))
-    assert codes == {cli.DONE, cli.FAILED, 2, cli.NO_SUBJECT}
+    assert codes == {remove.DONE, cli.FAILED, 2, remove.NO_SUBJECT}
     row = next(line for line in readme.text.splitlines() if line.startswith("| `--format"))
     assert set(re.findall(r"`([a-z]+)`", row)) == set(ENCODERS)
     row = next(line for line in readme.text.splitlines() if line.startswith("| `--background"))
     assert set(re.findall(r"`([a-z]+)`", row)) == set(BACKGROUNDS)
+    quality = Recipe.param.quality
+    assert f"{quality.bounds[0]} to {quality.bounds[1]}, {quality.default} if not given" in readme.text
+    code = readme.text.partition("The options are those of `remove`: ")[2].partition(". ")[0]
+    assert set(re.findall(r"`([a-z_]+)`", code)) == set(Recipe.option_names())
     assert f"{DecodeLimits().max_bytes // 1_000_000} MB and {DecodeLimits().max_megapixels:g} megapixels" in readme.text
     assert f"{SUPPORTED} are read" in readme.text
+    sides = {name: encoder.max_side for name, encoder in ENCODERS.items()}
+    assert (
+        f"WebP holds at most {sides['webp']} pixels a side, AVIF {sides['avif']}, JPEG {sides['jpeg']}" in readme.text
+    )
+    assert f"{default_queue().max_per_owner} jobs in the queue" in readme.text
+    assert HISTORY_LENGTH == 12, "Your last twelve results"
+    assert timedelta(hours=1) == TRASH_KEPT, "at least an hour"
+
+
+def test_verbs_and_options_of_history_are_those_of_the_code(readme, capsys):
+    rows = re.findall(r"^\| `(\w+)(?: ID)?` \| (.*) \|$", readme.text.partition("| `history` |")[2], re.MULTILINE)
+    with pytest.raises(SystemExit):
+        cli.main(["history", "--help"])
+    assert [verb for verb, _ in rows] == re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)
+    for verb, text in rows:
+        assert flags_of(capsys, "history", verb) - {"--json"} == set(re.findall(r"--[a-z-]+", text))
+    for verb in cli.VERBS:
+        assert f"`{verb.__name__.rpartition('.')[2]}`" in readme.text
+
+
+def flags_of(capsys, *verb: str) -> set[str]:
+    """Return the options that the help of a verb names."""
+    with pytest.raises(SystemExit):
+        cli.main([*verb, "--help"])
+    return set(re.findall(r"--[a-z-]*[a-z]", capsys.readouterr().out)) - {"--help"}
+
+
+def test_heic_is_read_and_never_written(readme):
+    # What "Licence" says of pi-heif.
+    assert "`pi-heif`" in readme.text
+    code = "import sys, processing, dashboard; print([name for name in sys.modules if 'heif' in name])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert re.search(r"^pi-heif==", lock, re.MULTILINE)
+    assert not re.search(r"^pillow-heif==", lock, re.MULTILINE)
 
 
 @pytest.mark.ui
@@ -138,11 +200,6 @@ def test_server_answers(command, readme, serve, free_port, workplace):
     url = f"http://127.0.0.1:{free_port}/"
     variables = {"PORT": str(free_port), "BOKEH_DEFAULT_SERVER_PORT": str(free_port)}
     command = command.replace("0.0.0.0", "127.0.0.1")  # a test opens nothing to the network
-    if command.startswith("jupyter"):
-        command += f" --no-browser --allow-root --ServerApp.ip=127.0.0.1 --ServerApp.port={free_port}"
-        with serve(command, url + "api", cwd=workplace):
-            assert "version" in json.loads(fetch(url + "api"))
-        return
     with serve(command, url, cwd=ROOT if "make" in command else workplace, **variables):
         assert ("<title>Cutout</title>" in fetch(url)) is (LOGIN not in command)
         if LOGIN in command:

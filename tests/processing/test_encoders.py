@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 from contracts import AlphaEncoderContract, ColourEncoderContract
-from images import ball, noise
-from PIL import Image
+from images import ball, camera_exif, noise
+from PIL import ExifTags, Image
 
 from processing.composite import over
 from processing.encoders import ENCODERS, check_output, encode, encode_preview, find_encoder
@@ -80,7 +80,88 @@ def test_png_over_a_colour_is_the_composite_exactly():
     np.testing.assert_array_equal(stored, over(cutout, (255, 128, 0)))
 
 
-@pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("jpeg", 65_501)])
+def test_matte_of_every_16_bit_value_is_exact():
+    steps = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    alpha = (steps / 65535).astype(np.float32)
+    stored = opened(encode(np.zeros((256, 256, 4), np.uint8), "matte", alpha=alpha).data)
+    np.testing.assert_array_equal(np.asarray(stored), steps)
+
+
+def test_matte_of_a_result_has_more_than_its_8_bits(fake_result):
+    result = fake_result(mask=[[0.5005]])
+    stored = np.asarray(opened(result.encode(format="matte").data))
+    np.testing.assert_array_equal(stored, np.rint(result.alpha.astype(np.float64) * 65535))
+    assert (stored % 257 != 0).all()  # no multiple of 1/255
+
+
+def test_reduced_matte_is_the_mean_of_its_pixels():
+    alpha = np.array([[0, 1, 1, 1], [0, 0, 1, 1]], np.float32)
+    stored = np.asarray(opened(encode(np.zeros((2, 4, 4), np.uint8), "matte", alpha=alpha, long_side=2).data))
+    np.testing.assert_array_equal(stored, [[16384, 65535]])
+
+
+def test_reduced_mask_is_the_majority_of_its_pixels():
+    cutout = np.zeros((2, 6, 4), np.uint8)
+    cutout[..., 3] = [[0, 255, 255, 255, 0, 0], [0, 0, 255, 255, 255, 255]]
+    stored = np.asarray(opened(encode(cutout, "mask", long_side=3).data))
+    np.testing.assert_array_equal(stored, [[0, 255, 255]])
+
+
+@pytest.mark.parametrize("format", names("cutout"))
+def test_colour_of_hidden_pixels_never_shows_in_a_reduced_file(format):
+    """Hidden pure blue beside a visible red: none of the blue may come into any pixel that shows."""
+    cutout = np.zeros((64, 64, 4), np.uint8)
+    cutout[:, :33] = (255, 0, 0, 255)
+    cutout[:, 33:] = (0, 0, 255, 0)
+    encoder = ENCODERS[format]
+    background = "transparent" if encoder.keeps_alpha else "red"
+    small = np.asarray(opened(encode(cutout, format, background, long_side=16, lossless=True, quality=100).data))
+    shown = small[small[..., 3] > 40] if encoder.keeps_alpha else small.reshape(-1, 3)
+    assert shown[:, 2].max() < 12
+    assert shown[:, 0].min() > 240
+
+
+@pytest.mark.parametrize("format", names("cutout"))
+@pytest.mark.parametrize("background", ["white", "black", "#123", "rebeccapurple"])
+def test_every_format_over_a_colour_is_opaque(format, background):
+    image = opened(encode(visible(noise(16, 16, channels=4)), format, background).data)
+    assert image.mode == "RGB"
+    assert not image.has_transparency_data
+
+
+@pytest.mark.parametrize("format", ENCODERS)
+@pytest.mark.parametrize("background", ["transparent", "white"])
+def test_what_is_refused_before_the_work_is_refused_by_the_encoder_and_nothing_else(format, background):
+    encoder, cutout = ENCODERS[format], np.full((2, 2, 4), 255, np.uint8)
+    fits = background == "transparent" if encoder.content != "cutout" else encoder.keeps_alpha or background == "white"
+    if fits:
+        assert check_output(format, background) is encoder
+        assert encode(cutout, format, background).data
+    else:
+        for refuse in (lambda: check_output(format, background), lambda: encode(cutout, format, background)):
+            with pytest.raises(EncodingError, match="transparent"):
+                refuse()
+
+
+def test_avif_without_loss_is_exact_in_alpha_and_near_in_colour():
+    cutout = visible(noise(32, 32, channels=4))
+    stored = np.asarray(opened(encode(cutout, "avif", lossless=True).data))
+    np.testing.assert_array_equal(stored[..., 3], cutout[..., 3])
+    shown = cutout[..., 3] > 0
+    assert np.abs(stored[shown].astype(int) - cutout[shown]).mean() < 2
+
+
+@pytest.mark.parametrize("where", ["Exif", "GPSInfo"])
+def test_tiff_with_blocks_of_camera_data_keeps_every_pixel(where):
+    exif = camera_exif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo if where == "Exif" else ExifTags.IFD.Exif).clear()
+    cutout = visible(noise(33, 21, channels=4))
+    image = opened(encode(cutout, "tiff", exif=exif.tobytes()).data)
+    np.testing.assert_array_equal(np.asarray(image), cutout)
+    assert image.getexif().get_ifd(ExifTags.IFD[where])
+
+
+@pytest.mark.parametrize(("format", "side"), [("webp", 16_384), ("avif", 32_769), ("jpeg", 65_501)])
 def test_side_beyond_the_format_is_refused_with_one_that_can(format, side):
     title = ENCODERS[format].title
     with pytest.raises(
@@ -89,7 +170,9 @@ def test_side_beyond_the_format_is_refused_with_one_that_can(format, side):
         encode(np.zeros((side, 1, 4), np.uint8), format, "white")
 
 
-@pytest.mark.parametrize(("format", "side"), [("webp", 16_383), ("jpeg", 65_500), ("png", 70_000)])
+@pytest.mark.parametrize(
+    ("format", "side"), [("webp", 16_383), ("avif", 32_768), ("jpeg", 65_500), ("png", 70_000), ("tiff", 70_000)]
+)
 def test_largest_side_of_the_format_can_be_written(format, side):
     assert opened(encode(np.zeros((side, 1, 4), np.uint8), format, "white").data).size == (1, side)
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import sys
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from images import (
     jpeg_claiming,
     noise,
     png_claiming,
+    png_with,
     rgb_profile,
+    seen,
     webp_claiming,
 )
 from PIL import Image, ImageCms, TiffImagePlugin
@@ -88,20 +91,6 @@ def test_decode_has_nothing_to_remark_on_a_single_picture(format):
 
 
 # Turning upright
-
-
-def seen(stored: np.ndarray, orientation: int) -> np.ndarray:
-    """Return what a viewer shows of stored pixels: the table "orientation" of the EXIF standard, JEITA CP-3451."""
-    return {
-        1: stored,
-        2: stored[:, ::-1],
-        3: stored[::-1, ::-1],
-        4: stored[::-1],
-        5: stored.transpose(1, 0, 2),
-        6: np.rot90(stored, -1),
-        7: stored[::-1, ::-1].transpose(1, 0, 2),
-        8: np.rot90(stored),
-    }[orientation]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -197,6 +186,107 @@ def test_decode_does_not_follow_pillows_limit(format, monkeypatch):
     data = file_of(gradient(30, 30), format)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # from here on Pillow warns, and a warning is an error here
     assert decode(data).size == (30, 30)
+
+
+@pytest.mark.parametrize(
+    ("format", "options", "size"),
+    [
+        ("PNG", {"compress_level": 1}, (10_000, 9_990)),
+        ("TIFF", {"compression": "group4"}, (10_000, 9_990)),
+        ("JPEG", {}, (10_000, 9_000)),
+    ],
+)
+def test_decode_reads_photos_just_below_the_limit_without_a_warning(format, options, size):
+    """Pillow's own opener warns from 89.5 megapixels on; a warning is an error here."""
+    image = Image.new("L" if format == "JPEG" else "1", size)
+    image.paste(255, (size[0] // 2, 0, *size))
+    data = file_of(image, format, **options)
+    image.close()
+    source = decode(data)
+    assert source.size == size[::-1]
+    assert source.pixels[[0, -1], :: size[0] - 1].ravel().tolist() == [0, 0, 0, 255, 255, 255] * 2
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF"])
+def test_file_of_a_few_bytes_that_unpacks_to_more_than_the_limit_is_refused(format, monkeypatch):
+    options = {"compression": "group4"} if format == "TIFF" else {}
+    data = file_of(Image.new("1", (10_001, 10_000)), format, **options)
+    assert len(data) < 200_000
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("pixels were decoded"))
+    with pytest.raises(ImageError, match=r"10001 x 10000 pixels.*at most 100 megapixels are allowed\. Scale it down"):
+        decode(data)
+
+
+PACKED = zlib.compress(bytes(50_000_000), 9)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "head"),
+    [(b"zTXt", b"Comment\0\0"), (b"iTXt", b"Comment\0\1\0\0\0"), (b"iCCP", b"Profile\0\0")],
+    ids=["zTXt", "iTXt", "iCCP"],
+)
+def test_texts_or_a_profile_that_unpack_to_a_multiple_are_refused_with_their_own_sentence(chunk, head):
+    data = png_with(chunk, head + PACKED)
+    assert len(data) < 60_000
+    with pytest.raises(ImageError, match=r"me\.png holds texts or a colour profile .* Export it again without them"):
+        decode(data, name="me.png")
+
+
+def test_many_packed_texts_are_refused_together():
+    text = zlib.compress(bytes(1_000_000))
+    data = png_with(b"zTXt", b"Comment\0\0" + text)
+    chunk = data[33 : 33 + 12 + 9 + len(text)]
+    with pytest.raises(ImageError, match="holds texts or a colour profile"):
+        decode(data[:33] + 70 * chunk + data[33:])
+
+
+def test_text_of_an_ordinary_length_is_no_bomb():
+    assert decode(png_with(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000)))).size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "megapixels", "limits"),
+    [
+        (None, None, DecodeLimits(100_000_000, 100.0)),
+        ("20", None, DecodeLimits(20_000_000, 100.0)),
+        (None, "0.5", DecodeLimits(100_000_000, 0.5)),
+        ("1.5", "250", DecodeLimits(1_500_000, 250.0)),
+    ],
+)
+def test_limits_come_from_the_environment(monkeypatch, megabytes, megapixels, limits):
+    for name, value in (("CUTOUT_MAX_MEGABYTES", megabytes), ("CUTOUT_MAX_MEGAPIXELS", megapixels)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert DecodeLimits.from_environment() == limits
+
+
+@pytest.mark.parametrize("name", ["CUTOUT_MAX_MEGABYTES", "CUTOUT_MAX_MEGAPIXELS"])
+@pytest.mark.parametrize("value", ["", "many", "0", "-1", "nan", "inf", "1e999"])
+def test_limit_that_is_no_positive_number_is_refused(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImageError, match=rf"{name} is '{value}'\. Give a positive number, such as 100"):
+        decode(file_of(noise(2, 2)))
+
+
+def test_decode_follows_the_limits_of_the_environment_unless_given_others(monkeypatch):
+    data = file_of(noise(10, 20))
+    monkeypatch.setenv("CUTOUT_MAX_MEGAPIXELS", "0.0001")
+    with pytest.raises(ImageError, match=r"20 x 10 pixels .* at most 0\.0001 megapixels"):
+        decode(data)
+    monkeypatch.setenv("CUTOUT_MAX_MEGABYTES", "0.0001")
+    with pytest.raises(ImageError, match="MB are allowed"):
+        decode(data)
+    assert decode(data, limits=DecodeLimits()).size == (10, 20)
+
+
+def test_read_input_follows_the_limits_of_the_environment(monkeypatch, tmp_path):
+    path = tmp_path / "me.png"
+    path.write_bytes(file_of(noise(30, 30)))
+    monkeypatch.setenv("CUTOUT_MAX_MEGABYTES", "0.001")
+    with pytest.raises(ImageError, match="MB are allowed"):
+        read_input(path)
 
 
 # Refusals

@@ -1,8 +1,11 @@
 """One queue of work for the whole process."""
 
 import gc
+import random
 import threading
+import time
 import weakref
+from collections import Counter
 
 import pytest
 
@@ -265,3 +268,224 @@ def test_state_is_final_when_the_future_is_told(queue, blocker):
 
 def test_process_has_one_queue():
     assert default_queue() is default_queue()
+
+
+# Fairness, whatever comes when
+
+
+class Drawn:
+    """A queue that starts a job when it is told to, and a random crowd of owners who submit and cancel.
+
+    The queue's threads are replaced: `start_next` does what a worker would do next.
+    """
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.queue = JobQueue(max_per_owner=1000)
+        self.queue._executor.shutdown()
+        self.queue._executor = self
+        self.jobs, self.started = [], []
+        self.submitted_at = {}  # job to how many had been started then
+
+    def submit(self, call):
+        """Stand for the executor, which gets one call for each job."""
+
+    def arrive(self):
+        job = self.queue.submit(self.started.append, owner=self.random.choice("aaaabbc"))
+        self.submitted_at[job] = len(self.started)
+        self.jobs.append(job)
+
+    def cancel_one(self):
+        if self.jobs:
+            self.random.choice(self.jobs).cancel()
+
+    def start_next(self):
+        self.queue._run_next()
+
+    def live(self, moments):
+        for _ in range(moments):
+            self.random.choice([self.arrive, self.arrive, self.cancel_one, self.start_next])()
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_position_is_the_number_of_jobs_that_start_before(seed):
+    drawn = Drawn(seed)
+    drawn.live(60)
+    waiting = [job for job in drawn.jobs if job.state == QUEUED]
+    positions = {job: drawn.queue.position(job) for job in waiting}
+    assert all(drawn.queue.position(job) == 0 for job in drawn.jobs if job not in waiting)
+    drawn.started.clear()
+    for _ in drawn.jobs:
+        drawn.start_next()
+    assert [positions[job] for job in drawn.started] == list(range(len(waiting)))
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_nobody_gets_two_turns_while_another_owner_waits_for_one(seed):
+    drawn = Drawn(seed)
+    drawn.live(150)
+    last_turn = {}
+    for number, job in enumerate(drawn.started):
+        first_in_line_since = max(drawn.submitted_at[job], last_turn.get(job.owner, 0))
+        turns = Counter(other.owner for other in drawn.started[first_in_line_since:number])
+        assert all(count == 1 for owner, count in turns.items() if owner != job.owner)
+        assert turns[job.owner] == 0
+        last_turn[job.owner] = number + 1
+    assert len(drawn.started) > 10
+
+
+def test_jobs_of_one_owner_start_in_the_order_of_arrival():
+    drawn = Drawn(0)
+    drawn.live(300)
+    for owner in "abc":
+        mine = [drawn.jobs.index(job) for job in drawn.started if job.owner == owner]
+        assert mine == sorted(mine)
+        assert mine
+
+
+def test_five_waiting_jobs_delay_another_owners_job_by_one(queue, blocker):
+    order = []
+    crowd = [queue.submit(lambda job, i=i: order.append(f"anna {i}"), owner="anna") for i in range(5)]
+    single = queue.submit(lambda job: order.append("ben"), owner="ben")
+    assert queue.position(single) == 1
+    blocker[1].set()
+    for job in [*crowd, single]:
+        finished(job)
+    assert order == ["anna 0", "ben", "anna 1", "anna 2", "anna 3", "anna 4"]
+
+
+# Limits and finding again
+
+
+@pytest.mark.parametrize("end", [DONE, FAILED, CANCELLED])
+def test_place_of_a_running_job_is_free_again_when_it_ends(end):
+    queue, started, go_on = JobQueue(max_per_owner=1), threading.Event(), threading.Event()
+
+    def work(job):
+        started.set()
+        assert go_on.wait(PATIENCE_S)
+        job.cancel_token.raise_if_cancelled()
+        return 1 / (end == DONE)
+
+    job = queue.submit(work, owner="anna")
+    assert started.wait(PATIENCE_S)
+    if end == CANCELLED:
+        job.cancel()  # it goes on until its next look, and counts so long
+    with pytest.raises(QueueError, match=r"You have 1 jobs? .*Wait until one is done, or cancel one, and retry"):
+        queue.submit(lambda job: None, owner="anna")
+    go_on.set()
+    assert finished(job).state == end
+    assert finished(queue.submit(lambda job: "next", owner="anna")).result == "next"
+    queue._executor.shutdown()
+
+
+def test_place_of_a_waiting_job_is_free_again_when_it_is_cancelled(queue, blocker):
+    queue.max_per_owner = 3
+    for _ in range(10):
+        jobs = [queue.submit(lambda job: None, owner="anna") for _ in range(3)]
+        with pytest.raises(QueueError):
+            queue.submit(lambda job: None, owner="anna")
+        for job in jobs:
+            job.cancel()
+    assert queue.find("anna", "") is None
+    assert queue.position(queue.submit(lambda job: None, owner="anna")) == 0
+
+
+def test_refused_job_is_not_in_the_queue(queue, blocker):
+    queue.max_per_owner = 1
+    accepted = queue.submit(lambda job: None, owner="anna", kind="run")
+    with pytest.raises(QueueError):
+        queue.submit(lambda job: pytest.fail("a refused job ran"), owner="anna", kind="save")
+    assert queue.find("anna", "save") is None
+    blocker[1].set()
+    assert finished(accepted).state == DONE
+    assert finished(queue.submit(lambda job: "next", owner="ben")).result == "next"
+
+
+def test_running_job_is_found_when_no_newer_one_waits(queue):
+    started, go_on = threading.Event(), threading.Event()
+
+    def work(job):
+        started.set()
+        assert go_on.wait(PATIENCE_S)
+
+    running = queue.submit(work, owner="anna", kind="run", payload="photo")
+    assert started.wait(PATIENCE_S)
+    waiting = queue.submit(lambda job: None, owner="anna", kind="run")
+    assert queue.find("anna", "run") is waiting
+    waiting.cancel()
+    assert queue.find("anna", "run") is running
+    assert running.payload == "photo"
+    go_on.set()
+    finished(running)
+    assert queue.find("anna", "run") is None
+
+
+@pytest.mark.parametrize("end", [DONE, FAILED, CANCELLED, "cancelled while waiting"])
+def test_payload_is_kept_until_the_job_ends(queue, blocker, end):
+    seen = []
+
+    def work(job):
+        seen.append(job.payload)
+        if end == FAILED:
+            raise ImageError("The photo is broken.")
+        if end == CANCELLED:
+            raise Cancelled("Cancelled.")
+
+    job = queue.submit(work, payload="photo")
+    assert job.payload == "photo"
+    if end == "cancelled while waiting":
+        job.cancel()
+    blocker[1].set()
+    assert finished(job).payload is None
+    assert seen == ([] if end == "cancelled while waiting" else ["photo"])
+
+
+def test_job_cancelled_between_its_turn_and_its_start_never_runs():
+    job = Job(lambda job: pytest.fail("a cancelled job ran"))
+    job.cancel()
+    job.run()
+    assert (job.state, job.result, job.error) == (CANCELLED, None, None)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_job_ends_whatever_another_thread_cancels(seed):
+    queue, draw, jobs = JobQueue(workers=2, max_per_owner=1000), random.Random(seed), []
+    one_is_cancelled = threading.Event()
+
+    def work(job):
+        assert one_is_cancelled.wait(PATIENCE_S)
+        for _ in range(4):
+            job.cancel_token.raise_if_cancelled()
+            time.sleep(0.0002)
+        if draw.random() < 0.2:
+            raise ImageError("The photo is broken.")
+        return "cutout"
+
+    def cancel():
+        for _ in range(60):
+            draw.choice(jobs[2:]).cancel()
+            one_is_cancelled.set()
+            time.sleep(0.0003)
+
+    canceller = threading.Thread(target=cancel)
+    for number in range(200):
+        jobs.append(queue.submit(work, owner=draw.choice("abc"), kind="run", payload="photo"))
+        if number == 50:  # two run, the rest waits
+            canceller.start()
+    canceller.join(PATIENCE_S)
+    for job in jobs:
+        finished(job)
+    ends = Counter(job.state for job in jobs)
+    assert set(ends) <= set(FINISHED)
+    assert ends[CANCELLED]
+    assert ends[DONE] + ends[FAILED] >= 2  # the first two are never cancelled
+    for job in jobs:
+        assert (job.result, job.payload, job.is_finished) == ("cutout" if job.state == DONE else None, None, True)
+        assert isinstance(job.error, ImageError) == (job.state == FAILED)
+        assert job.cancel_token.is_cancelled or job.state != CANCELLED
+    assert all(queue.find(owner, "run") is None for owner in "abc")
+    assert all(queue.position(job) == 0 for job in jobs)
+    assert finished(queue.submit(lambda job: "next", owner="a")).result == "next"  # both workers are still there
+    queue._executor.shutdown()
+    assert not queue._running

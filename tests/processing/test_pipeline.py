@@ -1,19 +1,22 @@
 """The whole flow: bytes of a photo in, `Result` out."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from contracts import FakeSession
-from images import SAMPLES, ball, figure, file_of, gradient, noise
+from images import DATA, SAMPLES, ball, figure, file_of, gradient, noise
 from PIL import Image
 
 from processing.cancellation import CancelToken
+from processing.encoders import ENCODERS
 from processing.errors import Cancelled, EncodingError, ImageError, ModelError, RecipeError
-from processing.images import DecodeLimits
+from processing.images import DecodeLimits, decode
 from processing.pipeline import remove_background, run
 from processing.recipe import Recipe
 from processing.sessions.pool import SessionPool
+from processing.store import ArtifactStore
 
 STEPS = ["Reading the photo", "Loading the model", "Finding the subject", "Making the alpha matte", "Cutting out"]
 
@@ -209,6 +212,166 @@ def test_model_that_cannot_be_loaded_ends_the_run():
 
     with pytest.raises(ModelError, match="not there"):
         run(file_of(noise(4, 4)), pool=SessionPool(fail))
+
+
+# Sizes, transparency and formats of the photo
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1)])
+def test_thinnest_photos_go_through_with_the_built_in_model(size):
+    result = remove_background(noise(*size))
+    assert result.alpha.shape == size
+    assert np.isfinite(result.alpha).all()
+
+
+@pytest.mark.parametrize("format", ENCODERS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1)])
+def test_thinnest_photos_go_through_to_every_file_and_the_store(artifacts, size, format):
+    recipe = Recipe(format=format, background="white" if format == "jpeg" else "transparent")
+    result = run(file_of(noise(*size)), recipe, pool=pool_of([[1.0]]))
+    store = ArtifactStore(artifacts)
+    record = store.save(result)
+    assert (record.source["height"], record.source["width"]) == size
+    with Image.open(store.path(record, "result")) as image:
+        image.load()
+        assert image.size == size[::-1]
+    np.testing.assert_array_equal(store.load(record).alpha, result.alpha)
+
+
+@pytest.mark.parametrize(
+    ("format", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})]
+)
+def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options):
+    own = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    photo = np.dstack([noise(256, 256), own])
+    levels = np.linspace(0.2, 0.8, 256)[:, np.newaxis] * np.ones((1, 256))
+    result = run(file_of(photo, format, **options), pool=pool_of(levels))
+    expected = np.outer(np.linspace(0, 1, 256), np.arange(256) / 255)
+    np.testing.assert_allclose(result.alpha, expected, atol=1e-5)
+    assert np.abs(result.pixels[..., 3] - 255 * expected).max() <= 0.51
+    visible = result.pixels[..., 3] > 0
+    np.testing.assert_array_equal(result.pixels[visible, :3], photo[visible, :3])
+
+
+def test_transparency_of_a_heic_photo_multiplies_in():
+    source_alpha = decode((DATA / "transparent.heic").read_bytes()).alpha
+    result = run((DATA / "transparent.heic").read_bytes(), pool=pool_of([[0.5]]))
+    np.testing.assert_allclose(result.alpha, source_alpha / 255 * 0.5, atol=1e-5)
+
+
+def test_transparency_of_a_gif_multiplies_in():
+    image = Image.fromarray(np.array([[0, 1, 2, 1]], np.uint8), "L").convert("P")
+    result = run(file_of(image, "GIF", transparency=1), pool=pool_of([[1.0]]))
+    np.testing.assert_array_equal(result.alpha, [[1, 0, 1, 0]])
+
+
+# With an earlier result
+
+
+class CountingSession(FakeSession):
+    """Counts what it is asked."""
+
+    def __init__(self, raw) -> None:
+        super().__init__(raw)
+        self.runs = 0
+
+    def predict(self, tensor, cancel=None):
+        self.runs += 1
+        return super().predict(tensor, cancel)
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Return the list of names of the photos that are decoded from here on."""
+    names = []
+
+    def spy(data, *, name, limits):
+        names.append(name)
+        return decode(data, name=name, limits=limits)
+
+    monkeypatch.setattr("processing.pipeline.decode", spy)
+    return names
+
+
+PHOTO = file_of(ball(30, 40)[0])
+OTHER_PHOTO = file_of(figure(40, 30)[0])
+
+
+@pytest.fixture
+def previous():
+    return run(PHOTO, Recipe(background="white"), name="first.png", pool=pool_of(ball(30, 40)[1]))
+
+
+def test_same_photo_and_model_are_neither_decoded_nor_run_again(previous, decoded):
+    result = run(PHOTO, Recipe(format="webp"), previous=previous, pool=unused_pool())
+    assert decoded == []
+    assert result.alpha is previous.alpha
+    assert result.pixels is previous.pixels
+    assert result.source is previous.source
+    assert result.provider == previous.provider
+    assert result.timings_s == {}
+
+
+def test_same_photo_and_another_model_are_run_but_not_decoded_again(previous, decoded, compact):
+    of_another_model = replace(previous, model=replace(compact, name="another"))
+    session = CountingSession([[1.0]])
+    result = run(PHOTO, previous=of_another_model, pool=SessionPool(lambda spec: session))
+    assert (decoded, session.runs) == ([], 1)
+    assert result.source is previous.source
+    assert result.model is compact
+    assert (result.alpha == 1).all()
+
+
+def test_same_model_with_other_levels_is_another_model(previous, decoded, compact):
+    of_other_levels = replace(previous, model=replace(compact, levels=(0.0, 1.0)))
+    session = CountingSession([[1.0]])
+    run(PHOTO, previous=of_other_levels, pool=SessionPool(lambda spec: session))
+    assert (decoded, session.runs) == ([], 1)
+
+
+def test_another_photo_is_decoded_and_run(previous, decoded):
+    session = CountingSession([[1.0]])
+    result = run(OTHER_PHOTO, name="second.png", previous=previous, pool=SessionPool(lambda spec: session))
+    assert (decoded, session.runs) == (["second.png"], 1)
+    assert result.source.size == (40, 30)
+    assert result.source.name == "second.png"
+
+
+def test_run_without_an_earlier_result_does_everything(decoded):
+    session = CountingSession([[1.0]])
+    run(PHOTO, pool=SessionPool(lambda spec: session))
+    assert (decoded, session.runs) == (["photo"], 1)
+
+
+@pytest.mark.parametrize("data", [PHOTO, OTHER_PHOTO], ids=["same photo", "another photo"])
+def test_recipe_of_a_restarted_run_is_the_new_one(previous, data):
+    asked = Recipe(format="webp", background="#102030", quality=70, long_side=20)
+    result = run(data, asked, previous=previous, pool=pool_of([[1.0]]))
+    assert result.recipe.as_dict() == asked.as_dict()
+    assert result.recipe is not asked
+    assert previous.recipe.background == "white"
+
+
+def test_restarted_run_writes_what_a_fresh_one_writes(previous):
+    asked = Recipe(background="#102030")
+    again = run(PHOTO, asked, previous=previous, pool=unused_pool())
+    fresh = run(PHOTO, asked, pool=pool_of(ball(30, 40)[1]))
+    assert again.encode().data == fresh.encode().data
+
+
+def test_restarted_run_still_refuses_an_output_that_cannot_be_written(previous):
+    with pytest.raises(EncodingError, match="JPEG cannot store a transparent background"):
+        run(PHOTO, Recipe(format="jpeg"), previous=previous, pool=unused_pool())
+
+
+def test_result_from_the_store_works_as_the_earlier_one(previous, decoded, artifacts):
+    store = ArtifactStore(artifacts)
+    stored = store.load(store.save(previous))
+    result = run(PHOTO, Recipe(format="webp"), previous=stored, pool=unused_pool())
+    assert decoded == []
+    np.testing.assert_array_equal(result.pixels, previous.pixels)
+    assert result.recipe.format == "webp"
+    assert store.load(store.save(result)).recipe.as_dict() == result.recipe.as_dict()
 
 
 # The front door

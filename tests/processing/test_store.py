@@ -4,13 +4,17 @@ import hashlib
 import io
 import json
 import os
+import platform
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from images import ADOBE_PRIMARIES, ball, file_of, noise, rgb_profile
 from PIL import Image
@@ -19,7 +23,8 @@ import processing.store
 from processing.errors import ImageError, StoreError
 from processing.files import write_atomically
 from processing.pipeline import remove_background
-from processing.store import RECORD, ArtifactStore, default_root
+from processing.recipe import Recipe
+from processing.store import RECORD, TRASH, ArtifactStore, default_root
 
 FILES = {
     "source": "source.png",
@@ -477,3 +482,223 @@ def test_everybodys_results_are_listed_without_an_owner(store, fake_result):
     saved = {store.save(fake_result(), owner=owner).id for owner in ("anna", "ben")}
     assert {record.id for record in store.list(None)} == saved
     assert {store.get(record_id, None).id for record_id in saved} == saved
+
+
+# The trash
+
+
+def age(folder, hours):
+    then = time.time() - 3600 * hours
+    os.utime(folder, (then, then))
+
+
+def test_time_in_the_trash_counts_from_the_deletion(store, fake_result):
+    record = store.save(fake_result())
+    age(store.folder(record), hours=1000)
+    store.delete(record)
+    assert store.empty_trash(timedelta(hours=1)) == 0
+    assert store.restore(record.id, "local") == record
+
+
+def test_deleting_empties_the_trash_of_what_is_older_than_an_hour(store, fake_result):
+    old, young, deleted = (store.save(fake_result()) for _ in range(3))
+    store.delete(old)
+    store.delete(young)
+    age(store.root / TRASH / old.id, hours=1.1)
+    age(store.root / TRASH / young.id, hours=0.9)
+    store.delete(deleted)
+    assert set(os.listdir(store.root / TRASH)) == {young.id, deleted.id}
+
+
+def test_trash_that_is_not_there_is_empty(store, fake_result):
+    assert (store.empty_trash(), store.remove_leftovers()) == (0, 0)
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize(
+    "trick", ["../{id}", "{id}/../{id}", "./{id}", "{id}/", ".trash/{id}", "../.trash/{id}", "", ".", "..", "{id}\n"]
+)
+@pytest.mark.parametrize("owner", ["local", None])
+def test_id_that_is_a_path_is_not_restored(store, fake_result, trick, owner):
+    deleted, kept = store.save(fake_result()), store.save(fake_result())
+    store.delete(deleted)
+    for record in (deleted, kept):
+        with pytest.raises(StoreError, match=r"not in the trash any more\. Run the photo again"):
+            store.restore(trick.format(id=record.id), owner)
+    assert store.list(None) == [kept]
+    assert os.listdir(store.root / TRASH) == [deleted.id]
+
+
+def test_what_somebody_else_deleted_stays_in_the_trash(store, fake_result):
+    record = store.save(fake_result(), owner="anna")
+    store.delete(record)
+    with pytest.raises(StoreError):
+        store.restore(record.id, "ben")
+    assert store.restore(record.id, None) == record  # the command line sees everybody's
+    with pytest.raises(StoreError, match="not in the trash any more"):
+        store.restore(record.id, "anna")
+    assert store.list("anna") == [record]
+
+
+def test_leftover_in_the_trash_is_not_restored(store, fake_result):
+    record = store.save(fake_result())
+    store.delete(record)
+    (store.root / TRASH / record.id / RECORD).unlink()  # `empty_trash` was killed in the middle
+    with pytest.raises(StoreError, match="not in the trash any more"):
+        store.restore(record.id, None)
+    assert store.empty_trash() == 1
+
+
+def test_another_process_sees_what_was_deleted_and_restored(store, fake_result):
+    other = ArtifactStore(store.root)
+    record = store.save(fake_result())
+    assert other.list(None) == [record]  # it has read the record by now
+    store.delete(record)
+    assert other.list(None) == []
+    with pytest.raises(StoreError, match="There is no result"):
+        other.get(record.id, None)
+    store.restore(record.id, None)
+    assert other.list(None) == [record]
+    assert other.get(record.id, None) == record
+
+
+@pytest.mark.parametrize("where", ["trash", "leftovers"])
+def test_two_processes_that_tidy_up_at_once_do_not_fail(store, fake_result, monkeypatch, where):
+    """What the other one removes between the look at the folder and the look at its age is passed over."""
+    parent = store.root / TRASH if where == "trash" else store.root
+    for number in range(3):
+        (parent / f"20260101T000000Z-0000000{number}").mkdir(parents=True)
+
+    def remove_all(folder, **options):
+        for name in os.listdir(parent):
+            (parent / name).rmdir()
+
+    monkeypatch.setattr(processing.store.shutil, "rmtree", remove_all)
+    tidy_up = store.empty_trash if where == "trash" else store.remove_leftovers
+    assert tidy_up(timedelta(0)) == 1
+    assert os.listdir(parent) == []
+
+
+def test_what_cannot_be_removed_is_not_counted_but_logged(store, monkeypatch, caplog):
+    folder = store.root / TRASH / "20260101T000000Z-00000000"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(processing.store.shutil, "rmtree", lambda folder, **options: None)
+    assert store.empty_trash() == 0
+    assert f"{folder} cannot be deleted" in caplog.text
+
+
+def test_damaged_record_is_named_and_a_write_under_way_is_not(store, fake_result):
+    broken, whole = (store.save(fake_result()) for _ in range(2))
+    (store.folder(broken) / RECORD).write_text('{"id": "cut o', encoding="utf-8")
+    (store.root / "20260101T000000Z-0000000f").mkdir()
+    assert store.list(None) == [whole]
+    (problem,) = store.damaged_records()
+    assert problem.startswith(f"{broken.id}/record.json was changed or damaged")
+
+
+# A real run
+
+
+def test_record_of_a_real_run_says_what_is_on_disk_and_in_use(store, compact):
+    data = file_of(ball()[0])
+    result = remove_background(data, background="white")
+    store.save(result, owner="anna")
+    (record,) = ArtifactStore(store.root).list("anna")
+    assert record.owner == "anna"
+    assert record.source["sha256"] == hashlib.sha256(data).hexdigest()
+    assert record.model == {
+        "name": "compact",
+        "weights_sha256": hashlib.sha256(compact.weights.read_bytes()).hexdigest(),
+    }
+    assert record.provider == result.provider
+    assert record.provider in onnxruntime.get_available_providers()
+    assert record.recipe == {**Recipe().as_dict(), "background": "white"}
+    assert record.versions.pop("python") == platform.python_version()
+    assert record.versions == {name: version(name) for name in record.versions}
+    assert {"cutout-dashboard", "numpy", "pillow", "onnxruntime"} <= set(record.versions)
+    assert all(seconds >= 0 for seconds in record.timings_s.values())
+    assert record.timings_s["predict"] > 0
+    assert set(record.files) == set(record.checksums) == set(FILES)
+    for role, name in record.files.items():
+        on_disk = (store.root / record.id / name).read_bytes()
+        assert record.checksums[role] == hashlib.sha256(on_disk).hexdigest()
+    assert store.read(record, "source") == data
+
+
+# Many results
+
+
+@pytest.fixture
+def many(store, fake_result):
+    """Store 5,000 records without files: anna's are every tenth, carl's the twelve oldest, and the rest ben's."""
+    record = asdict(store.save(fake_result()))
+    (store.root / record["id"]).rename(store.root / "not a result")
+    for number in range(5000):
+        owner = "carl" if number < 12 else "anna" if number % 10 == 0 else "ben"
+        record_id = f"{datetime(2026, 1, 1) + timedelta(minutes=number):%Y%m%dT%H%M%SZ}-{number:08x}"
+        (store.root / record_id).mkdir()
+        text = json.dumps({**record, "id": record_id, "owner": owner})
+        (store.root / record_id / RECORD).write_text(text, encoding="utf-8")
+    return store
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return the names of the folders whose records are read, as they are."""
+    names = []
+    parse = processing.store.read_record
+
+    def watched(folder):
+        names.append(folder.name)
+        return parse(folder)
+
+    monkeypatch.setattr(processing.store, "read_record", watched)
+    return names
+
+
+def numbers(records):
+    return [int(record.id[-8:], 16) for record in records]
+
+
+def test_each_of_many_records_is_read_once(many, reads):
+    assert numbers(many.list(None)) == list(range(4999, -1, -1))
+    assert len(reads) == len(set(reads)) == 5000
+    reads.clear()
+    assert numbers(many.list("anna", limit=12)) == list(range(4990, 4870, -10))
+    assert numbers(many.list("carl", limit=12)) == list(range(11, -1, -1))
+    assert len(many.list(None)) == 5000
+    assert reads == []
+    newest = numbers(many.list(None, limit=1))
+    many.delete(many.list(None, limit=1)[0])
+    assert numbers(many.list(None, limit=1)) == [newest[0] - 1]
+    assert reads == []
+
+
+def test_listing_an_owners_newest_reads_no_further_than_the_last_of_them(many, reads):
+    assert numbers(many.list("anna", limit=12)) == list(range(4990, 4870, -10))
+    assert [int(name[-8:], 16) for name in reads] == list(range(4999, 4879, -1))
+    assert numbers(many.list("carl", limit=12)) == list(range(11, -1, -1))
+    assert len(reads) == len(set(reads)) == 5000
+
+
+# Two threads
+
+
+def test_umask_survives_threads_that_write_at_the_same_time(tmp_path, monkeypatch):
+    """It can be read only by setting it; a thread in between would take the other one's value for the real one."""
+    real = os.umask
+
+    def slow(mask):
+        before = real(mask)
+        time.sleep(0.001)
+        return before
+
+    before = real(0o077)
+    try:
+        monkeypatch.setattr(os, "umask", slow)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: write_atomically(tmp_path / f"{number}.bin", b""), range(40)))
+        assert real(0o077) == 0o077
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*.bin")} == {0o600}
+    finally:
+        real(before)

@@ -146,6 +146,9 @@ def test_a_renamed_text_file_gives_a_notice(visitor):
         "notes.png is not a photo that can be read. PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP and GIF are read"
     )
     expect(visitor.run_button).to_be_disabled()
+    texts = visitor.notice.locator("span"), visitor.page.get_by_text("Drop a photo, press Run").last
+    colours = {text.evaluate("(text) => getComputedStyle(text).color") for text in texts}
+    assert len(colours) == 1, "the sentence is as legible as all other text"
     visitor.page.get_by_label("Close this message").click()
     expect(visitor.notice).to_be_empty()
     visitor.page.get_by_role("button", name="A cat").click()
