@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from processing.errors import ProcessingError
-from processing.models import ModelSpec, has_subject, load_catalogue, prepare
+from processing.models import DEFAULT_MODEL, ModelSpec, find_model, has_subject, load_catalogue, prepare
 from processing.sessions import open_session
+from processing.sessions.native import NativeSession
 from processing.store import default_root
 
 _PACKAGES = (
@@ -72,7 +73,18 @@ def _check_providers() -> Check:
         import onnxruntime
     except ImportError as error:
         return Check("providers", False, f"onnxruntime does not load: {error}", "Run `make install` again.")
-    return Check("providers", True, ", ".join(onnxruntime.get_available_providers()))
+    spec = find_model(DEFAULT_MODEL)
+    listed = [name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"]  # a service
+    try:
+        # onnxruntime lists what it was built with; whether the libraries for it are here shows only in a session.
+        loads = {
+            name: NativeSession(spec, dict.fromkeys((name, "CPUExecutionProvider"))).provider == name for name in listed
+        }
+    except ProcessingError as error:
+        return Check("providers", False, f"none could be tried: {error}")
+    finding = ", ".join(name if works else f"{name} (listed, but does not load)" for name, works in loads.items())
+    advice = "" if all(loads.values()) else "Install the libraries of that provider, or go on with the others."
+    return Check("providers", any(loads.values()), finding, advice)
 
 
 def _check_model(spec: ModelSpec) -> Check:

@@ -50,7 +50,7 @@ class Job:
         self.future: Future[None] = Future()
         self._task: Callable[[Job], Any] | None = task
         self._started: float | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a callback of the future may cancel its own job
 
     @property
     def is_finished(self) -> bool:

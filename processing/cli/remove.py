@@ -75,8 +75,7 @@ def _remove(options: argparse.Namespace) -> int:
     result = run(data, recipe, name=name, limits=limits)
     encoded = result.encode()
     write_atomically(output, encoded.data)
-    store = default_store()
-    artifact = store.folder(store.save(result)) if options.keep else None
+    artifact = _keep(result, output) if options.keep else None
     if options.json:
         print(json.dumps(_report(result, output, len(encoded.data), artifact)))
     else:
@@ -91,6 +90,14 @@ def _remove(options: argparse.Namespace) -> int:
         print(f"No clear subject was found in {name}; {advice}", file=sys.stderr)
         return NO_SUBJECT
     return DONE
+
+
+def _keep(result: Result, output: Path) -> Path:
+    store = default_store()
+    try:
+        return store.folder(store.save(result))
+    except StoreError as error:
+        raise StoreError(f"{error} The cutout itself was written to {output}.") from error
 
 
 def _report(result: Result, output: Path, size_bytes: int, artifact: Path | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class NativeSession:
     ----------
     spec : ModelSpec
         Its weights are checked against `spec.sha256` before they are loaded.
-    providers : sequence of str
+    providers : iterable of str
         Execution providers to try, best first.
 
     Raises
@@ -34,7 +34,7 @@ class NativeSession:
         If the weights are missing, differ from their checksum or are not a model.
     """
 
-    def __init__(self, spec: ModelSpec, providers: Sequence[str] = PREFERRED_PROVIDERS) -> None:
+    def __init__(self, spec: ModelSpec, providers: Iterable[str] = PREFERRED_PROVIDERS) -> None:
         import onnxruntime
 
         weights = _read_weights(spec)

@@ -1,6 +1,7 @@
 """A look at the installation."""
 
 import sys
+import types
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,19 @@ def test_onnxruntime_that_does_not_load_is_found_with_what_to_do(monkeypatch):
     assert not check.ok
     assert "onnxruntime does not load" in check.finding
     assert "make install" in check.advice
+
+
+def test_a_provider_that_is_listed_but_does_not_load_is_told(monkeypatch):
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    # Without its libraries onnxruntime falls back to the CPU; one that was built without it cannot show that here.
+    on_cpu = types.SimpleNamespace(provider="CPUExecutionProvider")
+    monkeypatch.setattr(processing.doctor, "NativeSession", lambda spec, providers: on_cpu)
+    check = processing.doctor._check_providers()
+    assert check.ok, "the CPU still works"
+    assert check.finding == "CUDAExecutionProvider (listed, but does not load), CPUExecutionProvider"
+    assert "Install the libraries" in check.advice
 
 
 def change_catalogue(monkeypatch, spec):

@@ -344,6 +344,7 @@ def test_read_only_folder_refuses_keep_but_the_cutout_is_written(read_only, fake
         f"error: The result cannot be saved in {read_only.store.root}: Permission denied. See that the folder is "
         "writable and the disk not full, or name another one in CUTOUT_ARTIFACTS, and retry."
     )
+    assert done.stderr.endswith(f"The cutout itself was written to {output}.\n")
     assert done.stderr.count("\n") == 1
     with Image.open(output) as image:  # what was asked for first is there, and whole
         np.testing.assert_array_equal(np.asarray(image), remove_background(read_only.photo).pixels)
