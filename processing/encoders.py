@@ -85,6 +85,7 @@ def _write_webp(image: Image.Image, file: io.BytesIO, settings: Settings) -> Non
         "WEBP",
         quality=quality,
         lossless=settings.lossless,
+        exact=settings.lossless,  # else colours that nobody sees change too
         method=1 if settings.lossless else 2,
         icc_profile=srgb_profile(),
         exif=settings.exif,
