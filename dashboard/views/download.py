@@ -85,7 +85,7 @@ class DownloadView(pn.viewable.Viewer):
             controller, label="Download", color="primary", variant="contained", margin=0, width=330
         )
         self.delete_button = pmui.Button(
-            label="Delete", variant="text", color="default", size="small", margin=0, visible=False
+            label="Delete", variant="text", color="error", size="small", margin=0, visible=False
         )
         self.delete_button.on_click(lambda event: controller.delete())
         self.options = OptionsView(controller)
