@@ -65,11 +65,12 @@ class Encoder:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """A file in memory."""
+    """A file in memory; `size` is the height and width of its picture, in pixels."""
 
     data: bytes
     media_type: str
     suffix: str
+    size: tuple[int, int]
 
 
 def _write_png(image: Image.Image, file: io.BytesIO, settings: Settings) -> None:
@@ -196,7 +197,7 @@ def encode(
         )
     file = io.BytesIO()
     encoder.write(image, file, Settings(quality, lossless, exif))
-    return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix)
+    return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix, (image.height, image.width))
 
 
 def _picture(encoder: Encoder, cutout: np.ndarray, alpha: np.ndarray | None, background: str) -> Image.Image:

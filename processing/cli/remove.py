@@ -11,7 +11,7 @@ from typing import Any
 
 import param
 
-from processing.encoders import find_encoder, format_of
+from processing.encoders import EncodedImage, find_encoder, format_of
 from processing.errors import StoreError
 from processing.files import write_atomically
 from processing.images import DecodeLimits, read_input
@@ -77,10 +77,10 @@ def _remove(options: argparse.Namespace) -> int:
     write_atomically(output, encoded.data)
     artifact = _keep(result, output) if options.keep else None
     if options.json:
-        print(json.dumps(_report(result, output, len(encoded.data), artifact)))
+        print(json.dumps(_report(result, encoded, output, artifact)))
     else:
-        height, width = result.source.size
-        print(f"{output}  {width} x {height}, {len(encoded.data) / 1e6:.1f} MB")
+        height, width = encoded.size
+        print(f"{output}  {width} x {height}, {_readable(len(encoded.data))}")
         if artifact:
             print(f"kept in {artifact}")
     if result.source.remark:
@@ -100,14 +100,18 @@ def _keep(result: Result, output: Path) -> Path:
         raise StoreError(f"{error} The cutout itself was written to {output}.") from error
 
 
-def _report(result: Result, output: Path, size_bytes: int, artifact: Path | None) -> dict[str, Any]:
-    height, width = result.source.size
+def _readable(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 100_000 else f"{max(1, round(size_bytes / 1e3))} kB"
+
+
+def _report(result: Result, encoded: EncodedImage, output: Path, artifact: Path | None) -> dict[str, Any]:
+    height, width = encoded.size
     return {
         "output": str(output),
         "artifact": str(artifact) if artifact else None,
         "height": height,
         "width": width,
-        "size_bytes": size_bytes,
+        "size_bytes": len(encoded.data),
         "subject_found": result.subject_found,
         "remark": result.source.remark,
         "model": result.model.name,

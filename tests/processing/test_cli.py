@@ -334,3 +334,17 @@ def test_output_is_the_file_that_the_library_would_save(ball_file, tmp_path):
     assert call("remove", ball_file, tmp_path / "out.png") == 0
     remove_background(ball()[0]).save(tmp_path / "saved.png")
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "saved.png").read_bytes()
+
+
+def test_reported_size_is_that_of_the_written_file(ball_file, tmp_path, capsys):
+    output = tmp_path / "small.png"
+    assert call("remove", ball_file, output, "--long-side", "20", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    with Image.open(output) as image:
+        assert (report["width"], report["height"]) == image.size
+        assert max(image.size) == 20
+    assert call("remove", ball_file, output, "--long-side", "20") == 0
+    assert (
+        f"{report['width']} x {report['height']}, {max(1, round(output.stat().st_size / 1e3))} kB"
+        in capsys.readouterr().out
+    )
