@@ -48,14 +48,6 @@ VIEWS = {
     "page-phone": (390, 1760, False),
     "page-dark": (1200, 960, True),
 }
-CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 # From values to pictures
@@ -217,7 +209,7 @@ def take_screenshots(folder: Path) -> None:
     if executable is None:
         raise SystemExit("No Chromium found: `make test` installs one, or name one in CHROMIUM.")
     with served_page() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, args=chromium.ARGUMENTS)
         page = browser.new_page()
         cut_out_astronaut(page, url)
         is_dark = False

@@ -11,6 +11,16 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
+# Chromium calls home at start unless it is told not to; no recorder in a page sees that.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
 
 def find() -> Path | None:
     """Return the Chromium to test with, or None.

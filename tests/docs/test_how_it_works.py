@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,8 @@ def test_pictures_are_those_of_the_code(make_pictures, tmp_path):
 
 @pytest.mark.ui
 def test_screenshots_can_be_taken(make_pictures, tmp_path):
-    make_pictures.take_screenshots(tmp_path)
+    with ThreadPoolExecutor(1) as thread:  # one thread takes one Playwright, and the page tests may have theirs here
+        thread.submit(make_pictures.take_screenshots, tmp_path).result()
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in IMAGES.glob("*.png")}
     for name, (width, height, dark) in make_pictures.VIEWS.items():
         with Image.open(tmp_path / f"{name}.png") as image:

@@ -23,16 +23,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Chromium calls home at start unless it is told not to; the recorder below would not see that, but a firewall would.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
 
 class Server:
     """`panel serve dashboard/app.py` as the Makefile runs it, on a free port, with an artifacts folder of its own."""
@@ -159,7 +149,7 @@ def browser() -> Iterator[Browser]:
     executable = chromium.find()
     assert executable is not None, "No Chromium: run `make test`, which installs one, or name it in CHROMIUM."
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, args=chromium.ARGUMENTS)
         yield browser
         browser.close()
 
