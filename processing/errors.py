@@ -6,6 +6,7 @@
     ├── RecipeError          an option has a value that is not allowed
     ├── EncodingError        the cutout cannot be written in the format asked for
     ├── StoreError           a result cannot be written to, or read from, the artifacts folder
+    ├── DatasetError         a data set to learn from or to measure on cannot be used
     ├── QueueError           one visitor has too many jobs in the queue
     └── Cancelled            somebody pressed Cancel; not a failure
 
@@ -36,6 +37,10 @@ class EncodingError(ProcessingError):
 
 class StoreError(ProcessingError):
     """A result cannot be written to, or read from, the artifacts folder."""
+
+
+class DatasetError(ProcessingError):
+    """A data set to learn from or to measure on is incomplete, or its manifest cannot be read."""
 
 
 class QueueError(ProcessingError):
