@@ -11,10 +11,10 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --fork-st
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check lock clean
+.PHONY: help install serve test test-training check lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/.installed ## make .venv from requirements.lock (PYTHON=... picks the Python)
 
@@ -27,6 +27,9 @@ serve: .venv/.installed ## install if needed, then serve the dashboard on 127.0.
 test: .venv/.test-tools ## run all tests, those in a headless Chromium too
 	$(BIN)/python tests/chromium.py
 	$(BIN)/python -m pytest -m "not network and not gpu"
+
+test-training: .venv/.training ## run the tests of the training recipe; installs its extra (torch) first
+	$(BIN)/python -m pytest tests/processing/training tests/docs/test_training_page.py
 
 check: .venv/.test-tools ## lint, formatting, types, import rules
 	$(BIN)/ruff check
@@ -55,6 +58,10 @@ clean: ## delete .venv, caches and build outputs; artifacts/ stays
 
 .venv/.test-tools: requirements-test.lock | .venv/.installed
 	$(BIN)/python -m pip install --require-hashes -r requirements-test.lock
+	@touch $@
+
+.venv/.training: pyproject.toml | .venv/.test-tools
+	$(BIN)/python -m pip install --no-build-isolation -c requirements.lock -c requirements-test.lock -e '.[training]'
 	@touch $@
 
 $(UV): Makefile

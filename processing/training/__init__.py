@@ -1,1 +1,19 @@
-"""Training of our own background removal network."""
+"""How the built-in model is made, and how a lab makes its own.
+
+One sample's way, and the module that has each step:
+
+    data         pictures and masks of a folder or zip file; which validate; which comes next
+    augment      a scene from them: real, pasted, rendered or empty; a view, a light, a camera
+    rendering    scenes that were never photographed
+    network      picture -> alpha matte
+    losses       how wrong the matte is
+    optimisers   a step that makes it less wrong
+    schedule     size of the samples and learning rate over the run
+    loop         all of this again and again, with checkpoints, logs and validation
+    export       the averaged weights as the ONNX file that the product runs
+    calibrate    its levels in the catalogue
+    evaluate     any such file on pictures with ground truth; plots and sheet draw what came out
+
+`python -m processing.training --help` trains, docs/training.md tells the story. All but `evaluate` need the extra:
+pip install -e '.[training]'.
+"""

@@ -30,6 +30,7 @@ from processing.models.spec import ModelSpec
 from processing.models.transforms import prepare, to_alpha
 
 SIDE = 320
+Predict = Callable[[np.ndarray], np.ndarray]  # model input -> raw output
 #: Name of the row that has every picture.
 ALL = "all"
 #: Measures of one picture, by the field of `SourceReport` that their mean goes to.
@@ -182,12 +183,11 @@ def evaluate(weights: Path, samples: Sequence[Sample], *, levels: tuple[float, f
     RecipeError
         If `levels` are not in order or leave [0, 1].
     """
-    spec = _contract(weights, levels)
-    predict = _load(weights)
+    predict = load_model(weights)
     values: dict[str, list[float]] = {name: [] for name in MEASURES}
     curves = []
     for sample in samples:
-        alpha, truth = to_alpha(predict(_prepare(sample, spec)), spec, (SIDE, SIDE)), read_truth(sample)
+        alpha, truth = predict_alpha(predict, sample, levels=levels), read_truth(sample)
         curves.append(metrics.precision_recall(alpha, truth))
         for name, measure in MEASURES.items():
             values[name].append(measure(alpha, truth))
@@ -196,18 +196,24 @@ def evaluate(weights: Path, samples: Sequence[Sample], *, levels: tuple[float, f
     return Scores(tuple(sample.source for sample in samples), arrays, precision, recall)
 
 
-def _contract(weights: Path, levels: tuple[float, float]) -> ModelSpec:
-    """Describe a file as the catalogue would, so that the product's own code prepares its input."""
+def predict_alpha(predict: Predict, sample: Sample, *, levels: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
+    """Give a model's alpha matte of a picture, float32 (320, 320) in [0, 1]."""
+    spec = contract(levels)
+    return to_alpha(predict(_prepare(sample, spec)), spec, (SIDE, SIDE))
+
+
+def contract(levels: tuple[float, float] = (0.0, 1.0)) -> ModelSpec:
+    """Describe the contract as the catalogue would, so that the product's own code prepares the input."""
     if not 0 <= levels[0] < levels[1] <= 1:
         raise RecipeError(
             f"Levels {levels[0]:g} {levels[1]:g} are not allowed. Give 0 <= LOW < HIGH <= 1, such as .2 .8."
         )
     return ModelSpec(
-        name=weights.stem,
-        title=weights.stem,
+        name="model",
+        title="",
         about="",
         runtime="onnxruntime",
-        weights=weights,
+        weights=Path(),  # `load_model` has them
         input_size=SIDE,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
@@ -223,7 +229,7 @@ def _prepare(sample: Sample, spec: ModelSpec) -> np.ndarray:
     return prepare(decode(data, name=sample.image.name).pixels, spec)
 
 
-def _load(weights: Path) -> Callable[[np.ndarray], np.ndarray]:
+def load_model(weights: Path) -> Predict:
     """Load a model into onnxruntime, on one thread of the CPU: the figures must not depend on the machine."""
     import onnxruntime
 
@@ -311,7 +317,7 @@ def _format_estimate(estimate: Estimate) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the models named on the command line, print the table and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     levels = (options.levels[0], options.levels[1])
     try:
         samples = read_samples(options.data, options.sources)
@@ -328,15 +334,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Give the options of the command line."""
+    made = argparse.ArgumentParser(
         prog="python -m processing.training.evaluate", description="Measure models on pictures with ground truth."
     )
-    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with a manifest.csv")
-    parser.add_argument("--sources", nargs="+", default=[], metavar="SOURCE", help="only the pictures of these sources")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument(
+    made.add_argument("models", nargs="+", type=Path, metavar="MODEL.onnx")
+    made.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder with a manifest.csv")
+    made.add_argument("--sources", nargs="+", default=[], metavar="SOURCE", help="only the pictures of these sources")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    made.add_argument(
         "--levels",
         nargs=2,
         type=float,
@@ -344,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="output values taken as 0 and 1; without it the raw output is measured",
     )
-    return parser
+    return made
 
 
 def _name_models(paths: Sequence[Path]) -> list[str]:

@@ -1,0 +1,80 @@
+"""Train the built-in model on a data set: `python -m processing.training --data DIR --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from processing.errors import ProcessingError
+from processing.training.augment import Mixture
+from processing.training.data import read_backgrounds, read_pairs, split
+from processing.training.loop import Options, Trainer
+from processing.training.schedule import Schedule
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train as the command line says and return the exit code."""
+    given = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        train(given)
+    except ProcessingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def train(given: argparse.Namespace) -> None:
+    """Read the data and run one trainer."""
+    pairs = [pair for path in given.data for pair in read_pairs(path)]
+    backgrounds = [data for path in given.backgrounds for data in read_backgrounds(path)]
+    learn, validate = split(pairs, given.validation)
+    options = Options(
+        schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
+        mixture=Mixture(*given.mixture),
+        weights=dict(given.weights),
+        batch=given.batch,
+        hours=given.hours,
+        seed=given.seed,
+        workers=given.workers,
+        device=given.device,
+        log_every=given.log_every,
+        validate_every=given.validate_every,
+    )
+    Trainer(learn, validate, backgrounds, given.out, options).run()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the options of the command line."""
+    made = argparse.ArgumentParser("python -m processing.training", description=__doc__)
+    add = made.add_argument
+    add("--data", type=Path, nargs="+", required=True, help="folders or zip files with a manifest.csv")
+    add("--backgrounds", type=Path, nargs="*", default=[], help="folders or zip files of pictures without masks")
+    add("--out", type=Path, required=True, help="folder for checkpoints and logs; a run in it is gone on with")
+    add("--samples", type=int, default=300_000, help="length of the whole run")
+    add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
+    add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")
+    add("--mixture", type=float, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
+        help="shares of real, pasted, rendered and empty scenes")  # fmt: skip
+    add("--weights", type=_weight, nargs="*", default=[], metavar="SOURCE=WEIGHT",
+        help="how often each source comes up; without it, the square root of its size")  # fmt: skip
+    add("--validation", type=float, default=0.06, help="share of the pairs that choose the best weights")
+    add("--batch", type=int, default=24)
+    add("--hours", type=float, default=24.0, help="stop after so long; the same command goes on another time")
+    add("--seed", type=int, default=0)
+    add("--workers", type=int, default=1, help="processes that draw samples")
+    add("--log-every", type=int, default=2400, metavar="SAMPLES")
+    add("--validate-every", type=int, default=25_000, metavar="SAMPLES")
+    add("--device", default="cpu", help="cpu or cuda")
+    return made
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    return name, float(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Pictures with ground truth: where they lie, which of them validate, and which one comes next.
+
+A data set is a folder, or a zip file of one, with a `manifest.csv` inside. Its columns are `id`, `image`, `mask` and
+`source`; a manifest without `mask` lists pictures to be used as backgrounds. Masks may be binary or soft.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.errors import DatasetError
+
+Files = Mapping[str, Callable[[], bytes]]  # a file's name in the data set, and what reads it
+# Samples are drawn in processes of their own: a pool of threads inside each would not survive their start by fork.
+cv2.setNumThreads(1)
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture and its ground truth: encoded bytes, so that a large data set stays small in memory."""
+
+    id: str
+    source: str
+    image: bytes = field(repr=False)
+    mask: bytes = field(repr=False)
+
+    def decode(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Give the picture, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W) from 0 to 255."""
+        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+        return decode_picture(self.image), np.asarray(mask, np.uint8)
+
+
+def decode_picture(data: bytes) -> NDArray[np.uint8]:
+    """Decode one file to uint8 (H, W, 3) RGB."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read every pair that the manifest of a folder or zip file names.
+
+    Raises
+    ------
+    DatasetError
+        If there is no manifest, a column is missing, or a file that it names is not there.
+    """
+    files = _files(path)
+    rows = list(csv.DictReader(io.StringIO(_read(files, "manifest.csv", path).decode("utf-8"))))
+    if not rows or not {"id", "image", "mask"} <= set(rows[0]):
+        raise DatasetError(
+            f"{path / 'manifest.csv'} needs the columns id, image and mask (source is optional) and rows."
+        )
+    return [
+        Pair(
+            row["id"],
+            row.get("source") or path.stem,
+            _read(files, row["image"], path),
+            _read(files, row["mask"], path),
+        )
+        for row in rows
+    ]
+
+
+def read_backgrounds(path: Path) -> list[bytes]:
+    """Read every picture of a folder or zip file, encoded, in the order of their names."""
+    files = _files(path)
+    return [files[name]() for name in sorted(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+
+
+def _files(path: Path) -> Files:
+    """Map each file's name in a folder or zip file to a function that reads it."""
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): file.read_bytes for file in path.rglob("*") if file.is_file()}
+    if not zipfile.is_zipfile(path):
+        raise DatasetError(f"{path} is neither a folder nor a zip file. Give --data a folder with a manifest.csv.")
+    archive = zipfile.ZipFile(path)
+    return {name: partial(archive.read, name) for name in archive.namelist()}
+
+
+def _read(files: Files, name: str, path: Path) -> bytes:
+    if name not in files:
+        raise DatasetError(f"{path} holds no {name}. The manifest's names are relative to the folder it lies in.")
+    return files[name]()
+
+
+def split(pairs: Iterable[Pair], fraction: float) -> tuple[list[Pair], list[Pair]]:
+    """Part pairs into those that train and those that validate.
+
+    The digest of a pair's id decides, so a pair stays on its side when others are added.
+    """
+    train: list[Pair] = []
+    validation: list[Pair] = []
+    for pair in pairs:
+        digest = int.from_bytes(hashlib.sha256(pair.id.encode()).digest()[:4], "big") / 2**32
+        (validation if digest < fraction else train).append(pair)
+    return train, validation
+
+
+class Sampler:
+    """Draws the next training pair: first a source by its weight, then a pair by how hard it still is.
+
+    `difficulty` holds a running loss for each pair; a pair with twice the mean loss of its source comes up at most
+    `LIMITS[1]` times as often as the average one. The array may live in memory shared between processes.
+    """
+
+    LIMITS = (0.5, 2.0)
+
+    def __init__(self, sources: list[str], weights: Mapping[str, float], difficulty: NDArray[np.float32]) -> None:
+        self.difficulty = difficulty
+        names = sorted(set(sources))
+        self._members = [np.flatnonzero(np.asarray(sources) == name) for name in names]
+        share = np.array(
+            [weights.get(name, 0.0) if weights else len(m) ** 0.5 for name, m in zip(names, self._members, strict=True)]
+        )
+        if not share.sum() > 0:
+            raise DatasetError(f"No weight is above 0. Sources: {', '.join(names)}. Weights: {dict(weights)}.")
+        self._share = share / share.sum()
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Give the index of a pair."""
+        members = self._members[rng.choice(len(self._members), p=self._share)]
+        difficulty = self.difficulty[members]
+        odds = np.clip(difficulty / difficulty.mean(), *self.LIMITS).cumsum()
+        return int(members[min(np.searchsorted(odds, rng.random() * odds[-1]), len(members) - 1)])

@@ -1,0 +1,136 @@
+"""Turn a checkpoint into the file that the product runs: `python -m processing.training.export CHECKPOINT OUT.onnx`.
+
+The weights are stored as float16, each behind a Cast node, so the file is half as large and still loads everywhere; a
+runtime folds the casts away when it loads the file, and computes in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from processing.errors import ModelError, ProcessingError
+from processing.training.network import Network
+
+SIDE = 320
+SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving them saves nothing
+
+
+def export(checkpoint: Path, out: Path) -> str:
+    """Write the averaged weights of a checkpoint as ONNX and give the file's sha256.
+
+    The file's input is `image`, float32 (1, 3, 320, 320), and its output `alpha`, float32 (1, 1, 320, 320) in [0, 1].
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint is not one of this network, or the exported file does not compute what the network does.
+    """
+    network = load(checkpoint)
+    picture = torch.rand(1, 3, SIDE, SIDE) * 4 - 2
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter that traces writes fewer and older operators than its successor, and needs no further package.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network, (picture,), buffer, input_names=["image"], output_names=["alpha"], opset_version=17, dynamo=False
+        )
+    model = halve(simplify(buffer.getvalue()))
+    onnx.checker.check_model(model)
+    data = model.SerializeToString()
+    with torch.inference_mode():
+        expected = network(picture).numpy()
+    _check(data, picture.numpy(), expected)
+    out.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(checkpoint: Path) -> Network:
+    """Build the network with the averaged weights of a checkpoint, ready to predict."""
+    network = Network()
+    try:
+        state = torch.load(checkpoint, map_location="cpu")["average"]
+        network.load_state_dict({name[7:]: value for name, value in state.items() if name.startswith("module.")})
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ModelError(f"{checkpoint} is not a checkpoint of this network: {error}") from error
+    return network.eval()
+
+
+def simplify(data: bytes) -> onnx.ModelProto:
+    """Work out everything that does not depend on the picture, such as the sizes that features are enlarged to.
+
+    onnxruntime's basic level does so and uses none but standard operators.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "simple.onnx")
+        onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(options.optimized_model_filepath)
+    standard = [entry for entry in model.opset_import if entry.domain == ""]
+    del model.opset_import[:]
+    model.opset_import.extend(standard)  # it names every operator set that it knows, used or not
+    return model
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store every large float32 tensor of a model as float16 behind a Cast node."""
+    graph = model.graph
+    kept, casts = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= SMALL:
+            kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half"))
+            casts.append(helper.make_node("Cast", [f"{tensor.name}.half"], [tensor.name], to=TensorProto.FLOAT))
+        else:
+            kept.append(tensor)
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    return model
+
+
+def _check(data: bytes, picture: np.ndarray, expected: np.ndarray) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    difference = float(np.abs(session.run(None, {"image": picture})[0] - expected).max())
+    if not difference < 0.05:
+        raise ModelError(f"The exported file differs from the network by up to {difference:.3f}; nothing was written.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the options of the command line."""
+    made = argparse.ArgumentParser(prog="python -m processing.training.export", description=__doc__.split(":")[0])
+    made.add_argument("checkpoint", type=Path)
+    made.add_argument("out", type=Path)
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export one checkpoint and return the exit code."""
+    given = parser().parse_args(arguments)
+    try:
+        digest = export(given.checkpoint, given.out)
+    except ProcessingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{given.out}: {given.out.stat().st_size:,} bytes, sha256 {digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

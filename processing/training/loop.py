@@ -1,0 +1,283 @@
+"""The training loop: draw, predict, compare, step; now and then validate, write down and save.
+
+Everything that the loop knows is in its checkpoint, so the same command run again goes on where the last run stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, IterableDataset
+
+from processing.errors import DatasetError
+from processing.metrics import max_f_measure, mean_absolute_error, precision_recall
+from processing.training import losses
+from processing.training.augment import Mixture, Samples
+from processing.training.data import Pair, Sampler
+from processing.training.network import Network
+from processing.training.optimisers import Optimisers
+from processing.training.schedule import Schedule
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 300
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LOG_COLUMNS = ["samples", "size", "learning_rate_factor", "loss", "samples_per_second", "hours"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run trains; see `python -m processing.training --help`."""
+
+    schedule: Schedule
+    mixture: Mixture
+    weights: dict[str, float]
+    batch: int = 24
+    lr: float = 2e-3
+    muon_lr: float = 0.02
+    average: float = 0.998  # of the exponential moving average of the weights, per step
+    hours: float = 24.0  # stop after so long, to go on another time
+    seed: int = 0
+    workers: int = 1
+    device: str = "cpu"
+    log_every: int = 2400  # samples
+    validate_every: int = 25_000  # samples
+
+
+class Batches(IterableDataset):
+    """Endless batches of samples. `size` and `difficulty` are shared with the process that trains."""
+
+    def __init__(
+        self, pairs: list[Pair], backgrounds: list[bytes], options: Options, start: int, difficulty: Tensor
+    ) -> None:
+        self.pairs, self.backgrounds, self.options, self.start = pairs, backgrounds, options, start
+        self.size = torch.tensor(options.schedule.size(start)).share_memory_()
+        self.difficulty = difficulty
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.options.seed, self.start, worker.id if worker else 0])
+        sampler = Sampler([pair.source for pair in self.pairs], self.options.weights, self.difficulty.numpy())
+        while True:
+            samples = Samples(self.pairs, self.backgrounds, sampler, self.options.mixture, int(self.size))
+            drawn = [samples.draw(rng) for _ in range(self.options.batch)]
+            pictures, alphas, indices = zip(*drawn, strict=True)
+            yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(alphas)), torch.tensor(indices)
+
+
+class Trainer:
+    """Trains one network on pairs and validates it on others.
+
+    Parameters
+    ----------
+    train, validation : list of Pair
+        What to learn from, and what to choose the best weights by.
+    backgrounds : list of bytes
+        Encoded pictures without masks.
+    out : Path
+        Folder for `last.pt`, `best.pt`, `log.csv` and `validation.csv`; a `last.pt` in it is gone on from.
+    """
+
+    def __init__(
+        self, train: list[Pair], validation: list[Pair], backgrounds: list[bytes], out: Path, options: Options
+    ) -> None:
+        self.out, self.options, self.device = out, options, torch.device(options.device)
+        out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(options.seed)
+        network = Network().to(self.device, memory_format=torch.channels_last)
+        self.network = network
+        self.average = AveragedModel(network, avg_fn=_ramped(options.average), use_buffers=True)
+        self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)
+        self.seen, self.spent_s, self.best = 0, 0.0, float("inf")
+        self._interrupted = False
+        self.difficulty = torch.ones(len(train))
+        if (out / "last.pt").exists():
+            self._load(out / "last.pt")
+        self.batches = Batches(train, backgrounds, options, self.seen, self.difficulty.share_memory_())
+        self.validation = validation
+
+    def run(self) -> None:
+        """Train until the schedule ends, the hours are over or somebody interrupts; then save."""
+        plan, options = self.options.schedule, self.options
+        started, saved, logged = time.monotonic(), time.monotonic(), (time.monotonic(), self.seen)
+        running = None
+        restore = [(number, signal.signal(number, self._interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
+        stream = iter(DataLoader(self.batches, batch_size=None, num_workers=options.workers, prefetch_factor=6))
+        try:
+            while self.seen < plan.samples and not self._interrupted:
+                self.batches.size.fill_(plan.size(self.seen))
+                loss = self._step(*next(stream))
+                running = loss if running is None else 0.98 * running + 0.02 * loss
+                now = time.monotonic()
+                before, self.seen = self.seen, self.seen + options.batch
+                if self._passes(before, options.log_every):
+                    speed = (self.seen - logged[1]) / (now - logged[0])
+                    logged = (now, self.seen)
+                    self._log(running, speed, self.spent_s + now - started)
+                if self._passes(before, options.validate_every) or self.seen >= plan.samples:
+                    self.validate()
+                if now - saved > SAVE_EVERY_S or now - started > options.hours * 3600:
+                    saved = now
+                    self._save("last.pt", self.spent_s + now - started)
+                    if now - started > options.hours * 3600:
+                        break
+        finally:
+            self.spent_s += time.monotonic() - started
+            for number, handler in restore:
+                signal.signal(number, handler)
+            self._save("last.pt", self.spent_s)
+
+    def _step(self, pictures: Tensor, alphas: Tensor, indices: Tensor) -> float:
+        self.optimisers.set_factor(self.options.schedule.factor(self.seen))
+        truth = alphas.to(self.device)[:, None].float() / 255
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            outputs = self.network(normalise(pictures.to(self.device)))
+        loss = losses.total(outputs, truth)
+        self.optimisers.zero_grad()
+        loss.mean().backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimisers.step()
+        self.average.update_parameters(self.network)
+        each = loss.detach().float().cpu()
+        known = indices >= 0  # pasted and rendered scenes are no pair's
+        self.difficulty[indices[known]] += 0.5 * (each[known] - self.difficulty[indices[known]])
+        return float(each.mean())
+
+    def validate(self) -> None:
+        """Measure the averaged weights on the validation pairs, at the size of the stage.
+
+        In the last stage, whose size is the product's, the weights with the least mean absolute error, averaged over
+        the sources, are kept as `best.pt`.
+        """
+        plan = self.options.schedule
+        size = plan.size(self.seen)
+        figures = measure(self.average.module, self.validation, size, self.device)
+        self.network.train()
+        for source, (mae, max_f) in figures.items():
+            row = {"samples": self.seen, "size": size, "source": source, "mae": f"{mae:.4f}", "max_f": f"{max_f:.4f}"}
+            _append(self.out / "validation.csv", row)
+        logger.info("%d samples, validation at %d px: %s", self.seen, size, _spoken(figures))
+        score = float(np.mean([mae for mae, _ in figures.values()])) if figures else 0.0
+        if size == plan.stages[-1][0] and score <= self.best:
+            self.best = score
+            self._save("best.pt", self.spent_s)
+
+    def _passes(self, before: int, every: int) -> bool:
+        return before // every != self.seen // every
+
+    def _interrupt(self, *_: Any) -> None:
+        self._interrupted = True
+
+    def _log(self, loss: float, speed: float, spent_s: float) -> None:
+        plan = self.options.schedule
+        values = [
+            self.seen,
+            plan.size(self.seen),
+            f"{plan.factor(self.seen):.3f}",
+            f"{loss:.4f}",
+            f"{speed:.1f}",
+            f"{spent_s / 3600:.3f}",
+        ]
+        _append(self.out / "log.csv", dict(zip(LOG_COLUMNS, values, strict=True)))
+        logger.info(
+            "%d of %d samples, %d px, loss %.3f, %.0f a second", self.seen, plan.samples, values[1], loss, speed
+        )
+
+    def _save(self, name: str, spent_s: float) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
+            "difficulty": self.difficulty,
+            "seen": self.seen,
+            "spent_s": spent_s,
+            "best": self.best,
+            "options": asdict(self.options),
+        }
+        torch.save(state, self.out / (name + ".part"))
+        os.replace(self.out / (name + ".part"), self.out / name)
+
+    def _load(self, path: Path) -> None:
+        state = torch.load(path, map_location=self.device)
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as error:
+            raise DatasetError(
+                f"{path} is of another network than this one. Choose another --out, or move that folder away."
+            ) from error
+        self.average.load_state_dict(state["average"])
+        self.optimisers.load_state_dict(state["optimisers"])
+        if state["difficulty"].shape == self.difficulty.shape:  # else the data set has changed
+            self.difficulty = state["difficulty"].cpu()
+        self.seen, self.spent_s, self.best = state["seen"], state["spent_s"], state["best"]
+        logger.info("going on from %s: %d samples, %.2f hours", path, self.seen, self.spent_s / 3600)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """Turn uint8 (N, S, S, 3) into the network's input: float32 (N, 3, S, S), ImageNet mean and standard deviation."""
+    mean = torch.tensor(MEAN, device=pictures.device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=pictures.device).view(1, 3, 1, 1)
+    values = (pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+def measure(
+    network: torch.nn.Module, pairs: list[Pair], size: int, device: torch.device
+) -> dict[str, tuple[float, float]]:
+    """Give the mean absolute error and the maximum F-measure for each source, at a size in pixels."""
+    rows: dict[str, list] = {}
+    network.eval()
+    for start in range(0, len(pairs), 16):
+        chunk = pairs[start : start + 16]
+        decoded = [
+            [cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) for part in pair.decode()] for pair in chunk
+        ]
+        pictures = torch.from_numpy(np.stack([picture for picture, _ in decoded])).to(device)
+        with torch.inference_mode():
+            alphas = network(normalise(pictures))[:, 0].float().cpu().numpy()
+        for pair, alpha, (_, mask) in zip(chunk, alphas, decoded, strict=True):
+            truth = (mask > 127).astype(np.float32)
+            rows.setdefault(pair.source, []).append(
+                (mean_absolute_error(alpha, truth), *precision_recall(alpha, truth))
+            )
+    figures = {}
+    for source in sorted(rows):
+        maes, precisions, recalls = (np.array(column) for column in zip(*rows[source], strict=True))
+        figures[source] = float(maes.mean()), float(max_f_measure(precisions, recalls))
+    return figures
+
+
+def _spoken(figures: dict[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{source} MAE {mae:.4f} maxF {max_f:.3f}" for source, (mae, max_f) in figures.items())
+
+
+def _ramped(rate: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Average over few steps at the start, where the weights still move far, and over 1 / (1 - rate) later."""
+
+    def step(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        keep = min(rate, float(count + 1) / float(count + 10))
+        return average + (current - average) * (1 - keep)
+
+    return step
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    fresh = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)

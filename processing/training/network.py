@@ -1,0 +1,135 @@
+"""The network: a U made of small Us.
+
+    picture (N, 3, S, S)
+       |  stem: 3x3 convolution, stride 2
+     S/2  24 ---------------------------------- add, 2 convolutions -> head -> alpha (N, 1, S, S)
+       |  U-block, 5 scales deep                  ^
+     S/4  64 ------------------- add, U-block, 24 ch
+       |  U-block, 4 scales        ^
+     S/8  96 ------- add, U-block, 48 ch
+       |  U-block, 3     ^
+    S/16 160 -- add, U-block, 64 ch
+       |  U-block, 2  ^
+    S/32 224 - context, 64 ch
+
+Each step down is one U-block (the residual U-block of Qin et al., U2-Net, Pattern Recognition 2020): it looks at its
+input at several scales and adds what it saw. What differs from U2-Net: the finest work happens at half size, where a
+convolution costs a quarter; pooled context (Zhao et al., PSPNet, CVPR 2017) tells every place what the whole picture
+shows; the way up adds features rather than stacking them; and the last layer draws 2x2 pixels at once (Shi et al., CVPR
+2016), so that edges are more than enlarged.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHANNELS = (24, 64, 96, 160, 224)  # at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side
+DEPTHS, INNER = (5, 4, 3, 2), (24, 32, 48, 80)  # scales and channels inside the U-block of each step down
+RISE = (64, 64, 48, 24)  # channels that meet on the way up, at 1/16, 1/8, 1/4 and 1/2
+RISE_DEPTHS, RISE_INNER = (2, 3, 4), (32, 32, 16)
+LAST = 16
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Convolve, normalise over the batch, cut off below 0."""
+    padding = dilation * (kernel // 2)
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def enlarge(features: Tensor, size: torch.Size) -> Tensor:
+    """Interpolate features linearly to a height and width."""
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+class UBlock(nn.Module):
+    """Look at a feature map at `depth` scales with `inner` channels, and add what was seen to it."""
+
+    def __init__(self, inputs: int, outputs: int, depth: int, inner: int, *, halve: bool = False) -> None:
+        super().__init__()
+        self.halve = halve
+        self.enter = convolution(inputs, outputs)
+        self.down = nn.ModuleList(convolution(outputs if scale == 0 else inner, inner) for scale in range(depth))
+        self.bottom = convolution(inner, inner, dilation=2)
+        self.up = nn.ModuleList(convolution(2 * inner, outputs if scale == 0 else inner) for scale in range(depth))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inputs, h, w) -> (N, outputs, h, w), or half of h and w."""
+        if self.halve:
+            features = F.max_pool2d(features, 2)
+        entered = seen = self.enter(features)
+        scales: list[Tensor] = []
+        for scale, layer in enumerate(self.down):
+            if scale:
+                seen = F.max_pool2d(seen, 2, ceil_mode=True)
+            seen = layer(seen)
+            scales.append(seen)
+        seen = self.bottom(seen)
+        for layer, same_scale in zip(reversed(self.up), reversed(scales), strict=True):
+            seen = layer(torch.cat([enlarge(seen, same_scale.shape[-2:]), same_scale], 1))
+        return F.relu(seen + entered)
+
+
+class Context(nn.Module):
+    """Tell every place what its quarter of the picture, and the whole of it, show."""
+
+    SCALES = (1, 2, 5)
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.pooled = nn.ModuleList(convolution(inputs, outputs // 4, 1) for _ in self.SCALES)
+        self.join = convolution(inputs + len(self.SCALES) * (outputs // 4), outputs, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inputs, h, w) -> (N, outputs, h, w)."""
+        seen = [features]
+        for side, layer in zip(self.SCALES, self.pooled, strict=True):
+            seen.append(enlarge(layer(F.adaptive_avg_pool2d(features, side)), features.shape[-2:]))
+        return self.join(torch.cat(seen, 1))
+
+
+class Network(nn.Module):
+    """Give the alpha matte of a picture, as logits while training and in [0, 1] otherwise.
+
+    Input: float32 (N, 3, S, S), normalised, S a multiple of 32. Output: float32 (N, 1, S, S); while training a tuple
+    of it and the side outputs at S/4, S/8 and S/16, which teach the coarse layers directly.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = convolution(3, CHANNELS[0], stride=2)
+        self.fall = nn.ModuleList(
+            UBlock(CHANNELS[step], CHANNELS[step + 1], DEPTHS[step], INNER[step], halve=True) for step in range(4)
+        )
+        self.context = Context(CHANNELS[4], RISE[0])
+        self.across = nn.ModuleList(convolution(CHANNELS[3 - step], RISE[step], 1) for step in range(4))
+        self.rise = nn.ModuleList(
+            UBlock(RISE[step], RISE[step + 1], RISE_DEPTHS[step], RISE_INNER[step]) for step in range(3)
+        )
+        self.rise.append(nn.Sequential(convolution(RISE[3], LAST), convolution(LAST, LAST)))
+        self.sides = nn.ModuleList(nn.Conv2d(RISE[step + 1], 1, 1) for step in range(3))
+        self.head = nn.Conv2d(LAST, 4, 3, padding=1)
+
+    def forward(self, picture: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Predict; see the class."""
+        features = [self.stem(picture)]
+        for block in self.fall:
+            features.append(block(features[-1]))
+        seen = self.context(features.pop())
+        sides: list[Tensor] = []
+        for step, (across, block) in enumerate(zip(self.across, self.rise, strict=True)):
+            same_scale = across(features.pop())
+            seen = block(enlarge(seen, same_scale.shape[-2:]) + same_scale)
+            if self.training and step < len(self.sides):
+                sides.insert(0, self.sides[step](seen))
+        logits = F.pixel_shuffle(self.head(seen), 2)
+        return (logits, *sides) if self.training else logits.sigmoid()
+
+    def outer_layers(self) -> set[nn.Module]:
+        """Give the convolutions that touch pixels or the alpha matte rather than features alone."""
+        return {self.stem[0], self.head, *self.sides}

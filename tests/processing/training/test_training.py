@@ -1,0 +1,153 @@
+"""A tiny run of the real recipe: it learns, stops, goes on, and exports a model that runs."""
+
+import csv
+import json
+import logging
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image, ImageDraw
+
+torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e '.[training]'")
+pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
+
+from processing.errors import DatasetError  # noqa: E402
+from processing.training import evaluate, export, loop, losses, plots, sheet  # noqa: E402
+from processing.training.__main__ import main  # noqa: E402
+from processing.training.augment import Mixture  # noqa: E402
+from processing.training.data import read_pairs  # noqa: E402
+from processing.training.network import Network  # noqa: E402
+from processing.training.optimisers import Optimisers  # noqa: E402
+from processing.training.schedule import Schedule  # noqa: E402
+
+# Operators that onnxruntime-web 1.23 runs in WebAssembly and that this network may use.
+WASM_OPERATORS = {
+    "Add", "AveragePool", "Cast", "Concat", "Conv", "DepthToSpace", "GlobalAveragePool", "MaxPool", "Relu", "Resize",
+    "Sigmoid",
+}  # fmt: skip
+
+
+def write_data_set(folder, count=16):
+    """Orange discs on blue noise: a subject that a network can learn in a minute."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        noise = rng.integers(0, 90, (96, 120, 3), np.uint8) + np.array([0, 30, 120], np.uint8)
+        image, mask = Image.fromarray(noise), Image.new("L", (120, 96))
+        x, y, radius = rng.integers(30, 80), rng.integers(30, 66), rng.integers(14, 30)
+        box = [int(x - radius), int(y - radius), int(x + radius), int(y + radius)]
+        ImageDraw.Draw(image).ellipse(box, fill=(240, 140, 20))
+        ImageDraw.Draw(mask).ellipse(box, fill=255)
+        image.save(folder / f"{number}.png")
+        mask.save(folder / f"{number}m.png")
+        rows.append({"id": number, "image": f"{number}.png", "mask": f"{number}m.png", "source": "ab"[number % 2]})
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def train(data, out, *more):
+    return main(
+        ["--data", str(data), "--out", str(out), "--stages", "64:1", "--batch", "8", "--validation", "0.3", *more]
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data_set(tmp_path_factory.mktemp("data") / "discs")
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    logging.getLogger("processing").setLevel(logging.INFO)
+    growing = ["--stages", "64:0.75,320:0.25", "--mixture", "0.8", "0.2", "0", "0"]
+    assert train(data, out, "--samples", "640", "--log-every", "80", *growing) == 0
+    return out
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_short_run_reduces_the_loss(finished):
+    losses = [float(row["loss"]) for row in rows(finished / "log.csv")]
+    assert len(losses) == 8
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_the_logs_draw_curves(finished):
+    with Image.open(plots.draw(finished)) as picture:
+        assert picture.size[0] > 500
+
+
+def test_a_folder_without_a_log_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"no log\.csv"):
+        plots.draw(tmp_path)
+
+
+def test_the_exported_model_finds_the_disc(finished, data, tmp_path, capsys):
+    model, report = tmp_path / "disc.onnx", tmp_path / "report.json"
+    assert export.main([str(finished / "best.pt"), str(model)]) == 0
+    assert "sha256" in capsys.readouterr().out
+    assert model.stat().st_size < 8_000_000
+    assert evaluate.main([str(model), "--data", str(data), "--json", str(report)]) == 0
+    overall = json.loads(report.read_text())[0]["rows"][-1]
+    assert overall["images"] == 16
+    assert overall["max_f"]["value"] > 0.6
+    assert sheet.main([str(model), str(tmp_path / "sheet.png"), "--data", str(data), "--worst"]) == 0
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.size[0] == 12 * sheet.CELL
+
+
+def test_the_exported_model_follows_the_contract(finished, tmp_path):
+    """One file serves onnxruntime here, onnxruntime-web in a browser and rembg's u2net_custom."""
+    export.export(finished / "best.pt", tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
+    assert {node.op_type for node in model.graph.node} <= WASM_OPERATORS
+    (given,), (made,) = model.graph.input, model.graph.output
+    assert [d.dim_value for d in given.type.tensor_type.shape.dim] == [1, 3, 320, 320]
+    assert [d.dim_value for d in made.type.tensor_type.shape.dim] == [1, 1, 320, 320]
+
+
+def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
+    plan = ["--samples", "160", "--log-every", "16"]
+    assert train(data, tmp_path, *plan, "--hours", "0.0001") == 0
+    first = [int(row["samples"]) for row in rows(tmp_path / "log.csv")]
+    assert first[-1] < 160
+    caplog.clear()
+    assert train(data, tmp_path, *plan) == 0
+    assert "going on from" in caplog.text
+    seen = [int(row["samples"]) for row in rows(tmp_path / "log.csv")]
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 160
+
+
+def test_the_same_seed_draws_the_same_samples(data):
+    pairs = read_pairs(data)
+    options = loop.Options(Schedule(100, ((64, 1.0),)), Mixture(), {}, batch=4, seed=7)
+    first, second = (next(iter(loop.Batches(pairs, [], options, 0, torch.ones(len(pairs))))) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
+    torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / "last.pt")
+    assert train(data, tmp_path, "--samples", "16") == 1
+    assert "another network" in capsys.readouterr().err
+    assert export.main([str(tmp_path / "last.pt"), str(tmp_path / "m.onnx")]) == 1
+    assert "not a checkpoint" in capsys.readouterr().err
+
+
+def test_optimisers_move_the_network_itself():
+    network = Network().to(memory_format=torch.channels_last)
+    optimisers = Optimisers(network, network.outer_layers(), lr=1e-3, muon_lr=0.02)
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    losses.total(network(torch.rand(2, 3, 64, 64)), torch.zeros(2, 1, 64, 64)).mean().backward()
+    optimisers.step()
+    assert all(not torch.equal(before[name], value) for name, value in network.named_parameters())
