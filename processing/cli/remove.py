@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
-import param
-
+from processing.cli.options import add_limits, add_recipe_options, chosen_limits, chosen_options
 from processing.encoders import EncodedImage, find_encoder, format_of
 from processing.errors import StoreError
 from processing.files import write_atomically
-from processing.images import DecodeLimits, read_input
+from processing.images import read_input
 from processing.pipeline import run
 from processing.recipe import Recipe
 from processing.result import Result
@@ -34,43 +32,17 @@ def add_parser(verbs: Any) -> None:
         metavar="OUTPUT",
         help="the cutout; INPUT-cutout.png beside the photo if not given",
     )
-    _add_recipe_options(parser)
-    limits = DecodeLimits.from_environment()
-    parser.add_argument(
-        "--max-megabytes", type=_positive, default=limits.max_bytes / 1e6, metavar="N", help="refuse larger files"
-    )
-    parser.add_argument(
-        "--max-megapixels", type=_positive, default=limits.max_megapixels, metavar="N", help="refuse larger pictures"
-    )
+    add_recipe_options(parser)
+    add_limits(parser)
     parser.add_argument("--keep", action="store_true", help="also store the result in the artifacts folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.set_defaults(run=_remove)
 
 
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ValueError
-    return number
-
-
-def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Derive a flag from each option of `Recipe`."""
-    for name in Recipe.option_names():
-        option, flag = Recipe.param[name], "--" + name.replace("_", "-")
-        if isinstance(option, param.Boolean):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=option.doc)
-        elif isinstance(option, param.Integer):
-            parser.add_argument(flag, type=int, metavar="N", help=f"{option.doc} Default: {option.default}.")
-        else:
-            choices = list(option.objects) if isinstance(option, param.Selector) else None
-            parser.add_argument(flag, choices=choices, help=f"{option.doc} Default: {option.default}.")
-
-
 def _remove(options: argparse.Namespace) -> int:
     """Cut the subject out of one photo and write the cutout, by default as INPUT-cutout.png beside the photo."""
     recipe, output = _read_options(options)
-    limits = DecodeLimits(round(options.max_megabytes * 1e6), options.max_megapixels)
+    limits = chosen_limits(options)
     data, name = read_input(options.input, limits=limits)
     result = run(data, recipe, name=name, limits=limits)
     encoded = result.encode()
@@ -122,7 +94,7 @@ def _report(result: Result, encoded: EncodedImage, output: Path, artifact: Path 
 
 def _read_options(options: argparse.Namespace) -> tuple[Recipe, Path]:
     """Return the recipe and the output path; the output's suffix gives the format unless --format does."""
-    chosen = {name: value for name in Recipe.option_names() if (value := getattr(options, name)) is not None}
+    chosen = chosen_options(options)
     if options.output is not None and options.output.suffix and "format" not in chosen:
         chosen["format"] = format_of(options.output, Recipe.param.format.default)
     recipe = Recipe.from_options(chosen)

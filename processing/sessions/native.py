@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -41,6 +42,7 @@ class NativeSession:
         wanted = [name for name in providers if name in onnxruntime.get_available_providers()]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = _read_thread_count()
         # Spinning threads wait busily for more work: on a shared machine they take the cores that other visitors need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -85,6 +87,12 @@ class NativeSession:
                 raise ModelError(f"The model failed on this image: {error}") from error
         cancel.raise_if_cancelled()
         return raw
+
+
+def _read_thread_count() -> int:
+    """Read OMP_NUM_THREADS, as rembg does; 0, one thread per core, where it is not set or no plain number."""
+    text = os.environ.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _read_weights(spec: ModelSpec) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import re
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -50,7 +51,7 @@ def test_every_command_is_run_or_listed(readme):
     commands = readme.commands()
     assert set(NOT_RUN) <= set(commands)
     run_here = "".join(block for block in readme.blocks("bash") if "python -m processing" in block).splitlines()
-    assert len([block for block in readme.blocks("bash") if "python -m processing" in block]) == 2  # both are run below
+    assert len([block for block in readme.blocks("bash") if "python -m processing" in block]) == 3  # all are run below
     assert [line for line in commands if line not in NOT_RUN and line not in run_here and not is_server(line)] == []
 
 
@@ -62,7 +63,7 @@ def test_what_was_not_tried_is_said_with_a_date(readme):
 
 
 def test_commands_run(readme, workplace, environment):
-    block, _ = (block for block in readme.blocks("bash") if "python -m processing" in block)
+    block = next(block for block in readme.blocks("bash") if "python -m processing remove" in block)
     done = subprocess.run(["bash", "-e", "-c", block], cwd=workplace, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     for name, format, mode, side in (
@@ -80,7 +81,7 @@ def test_commands_run(readme, workplace, environment):
 
 
 def test_history_commands_run(readme, workplace, environment):
-    _, block = (block for block in readme.blocks("bash") if "python -m processing" in block)
+    block = next(block for block in readme.blocks("bash") if "python -m processing history" in block)
     done = subprocess.run(["bash", "-e", "-c", block], cwd=workplace, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = Path(environment["CUTOUT_ARTIFACTS"]).iterdir()
@@ -88,6 +89,17 @@ def test_history_commands_run(readme, workplace, environment):
     assert kept.endswith(folder.name)
     assert listed.startswith(folder.name)
     assert (verified, pruned) == ("1 checked, 0 damaged files", "0 deleted for good")
+
+
+def test_batch_commands_run(readme, workplace, environment):
+    (workplace / "photos" / "red").mkdir(parents=True)
+    shutil.copy(workplace / "photo.jpg", workplace / "photos" / "red" / "one.jpg")
+    shutil.copy(workplace / "photo.jpg", workplace / "photos" / "two.jpg")
+    block = next(block for block in readme.blocks("bash") if "python -m processing batch" in block)
+    done = subprocess.run(["bash", "-e", "-c", block], cwd=workplace, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {path.relative_to(workplace).as_posix() for path in workplace.glob("[cf]*/**/*.[pj][np]g")}
+    assert made == {"cutouts/red/one.png", "cutouts/two.png", "for-the-shop/red/one.jpg", "for-the-shop/two.jpg"}
 
 
 def test_library_code_runs(readme, workplace, environment):
@@ -122,11 +134,11 @@ sys.exit(main(["remove", "photo.jpg", "--keep"]))
 
 
 def test_options_exit_codes_formats_and_limits_are_those_of_the_code(readme, capsys):
-    options = {flag for flag in flags_of(capsys, "remove") if not flag.startswith("--no-")}
+    options = {flag for verb in ("remove", "batch") for flag in flags_of(capsys, verb) if not flag.startswith("--no-")}
     assert options == set(re.findall(r"^\| `(--[a-z-]+)", readme.text, re.MULTILINE))
 
-    codes = set(map(int, re.findall(r"^\| (\d) \|", readme.text, re.MULTILINE)))
-    assert codes == {remove.DONE, cli.FAILED, 2, remove.NO_SUBJECT}
+    codes = set(map(int, re.findall(r"^\| (\d+) \|", readme.text, re.MULTILINE)))
+    assert codes == {remove.DONE, cli.FAILED, 2, remove.NO_SUBJECT, cli.INTERRUPTED}
     row = next(line for line in readme.text.splitlines() if line.startswith("| `--format"))
     assert set(re.findall(r"`([a-z]+)`", row)) == set(ENCODERS)
     row = next(line for line in readme.text.splitlines() if line.startswith("| `--background"))

@@ -103,3 +103,11 @@ def test_run_forgets_the_token_when_it_is_over(compact):
 def test_input_that_does_not_fit_gives_a_model_error(compact, tensor):
     with pytest.raises(ModelError, match="The model failed on this image"):
         NativeSession(compact).predict(tensor)
+
+
+@pytest.mark.parametrize(("text", "threads"), [("1", 1), ("3", 3), ("", 0), ("4,2", 0), ("many", 0)])
+def test_environment_says_how_many_threads_one_inference_takes(compact, monkeypatch, text, threads):
+    """As it does for rembg; workers of a batch are given their share this way."""
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    session = NativeSession(compact, ["CPUExecutionProvider"])
+    assert session._session.get_session_options().intra_op_num_threads == threads
