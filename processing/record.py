@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 RECORD = "record.json"
 RECORD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
-_VERSIONED = ("cutout-dashboard", "numpy", "pillow", "onnxruntime", "panel")
+_VERSIONED = ("cutout-dashboard", "numpy", "pillow", "isal", "onnxruntime", "panel")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 # Where conda-forge has another name for a package: {name on PyPI: name on conda-forge}.
-CONDA_NAMES: dict[str, str] = {}
+CONDA_NAMES = {"isal": "python-isal"}
 # An address in a lock would tie it to one index, one mirror or one machine.
 ADDRESS = re.compile(r"://|file:|^\s*-(?!-hash)|\b[\w-]+\.(org|com|net|io|dev)\b", re.MULTILINE)
 
