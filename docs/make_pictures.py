@@ -66,6 +66,7 @@ def draw_steps(folder: Path) -> None:
         "edge": draw_edge(result),
         "backgrounds": draw_backgrounds(result),
         "folder": draw_folder(result),
+        "compact": draw_card(),
     }
     for name, picture in pictures.items():
         picture.save(folder / f"{name}.webp", quality=88, method=6)
@@ -141,6 +142,27 @@ def draw_text_file(path: Path, side: int = 120) -> Image.Image:
     lines = "\n".join(path.read_text("utf-8").splitlines()[:12])
     ImageDraw.Draw(page).multiline_text((6, 5), lines, INK, ImageFont.load_default(7.5), spacing=2)
     return page
+
+
+def draw_card(height: int = 150) -> Image.Image:
+    """Show what the built-in model makes of four photos that may be shown: the samples, and a rocket by SpaceX."""
+    import skimage
+
+    photos = {name: find_sample(name).read() for name in ("astronaut", "cat", "cup")}
+    photos["rocket"] = (Path(skimage.__file__).parent / "data" / "rocket.jpg").read_bytes()
+    tiles = {}
+    for name, data in photos.items():
+        result = run(data, name=name)
+        size = (round(height * result.source.size[1] / result.source.size[0]), height)
+        for title, picture in ((name, Image.fromarray(result.source.pixels)), (f"{name}, cut out", result.cutout)):
+            small = picture.convert("RGBA").resize(size, Image.Resampling.LANCZOS)
+            tiles[title] = Image.fromarray(over_checkerboard(np.asarray(small), 8))
+    names = list(tiles)
+    rows = [in_a_row({name: tiles[name] for name in names[start : start + 4]}) for start in (0, 4)]
+    card = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), (255, 255, 255))
+    for number, row in enumerate(rows):
+        card.paste(row, (0, sum(each.height for each in rows[:number])))
+    return card
 
 
 def in_a_row(tiles: dict[str, Image.Image]) -> Image.Image:

@@ -13,6 +13,7 @@
 from processing.cancellation import CancelToken
 from processing.errors import (
     Cancelled,
+    DatasetError,
     EncodingError,
     ImageError,
     ModelError,
@@ -31,6 +32,7 @@ __all__ = [
     "ArtifactStore",
     "CancelToken",
     "Cancelled",
+    "DatasetError",
     "EncodingError",
     "ImageError",
     "ModelError",

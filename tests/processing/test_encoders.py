@@ -88,7 +88,7 @@ def test_matte_of_every_16_bit_value_is_exact():
 
 
 def test_matte_of_a_result_has_more_than_its_8_bits(fake_result):
-    result = fake_result(mask=[[0.5005]])
+    result = fake_result(mask=[[0.7005]])
     stored = np.asarray(opened(result.encode(format="matte").data))
     np.testing.assert_array_equal(stored, np.rint(result.alpha.astype(np.float64) * 65535))
     assert (stored % 257 != 0).all()  # no multiple of 1/255

@@ -102,8 +102,8 @@ def test_matte_is_what_the_model_gave():
 
 
 def test_matte_follows_the_levels_of_the_models_row(compact):
-    assert compact.levels == (0.2, 0.8)
-    result = run(file_of(noise(1, 4)), pool=pool_of([[0.1, 0.35, 0.5, 0.9]]))
+    assert compact.levels == (0.1, 0.9)
+    result = run(file_of(noise(1, 4)), pool=pool_of([[0.05, 0.3, 0.5, 0.95]]))
     np.testing.assert_allclose(result.alpha, [[0, 0.25, 0.5, 1]], atol=1e-6)
 
 
@@ -115,7 +115,7 @@ def test_transparency_of_the_photo_multiplies_in():
     np.testing.assert_array_equal(result.pixels[..., 3], [[255, 51, 0, 0]])
 
 
-@pytest.mark.parametrize("peak", [0.0, 0.34])
+@pytest.mark.parametrize("peak", [0.0, 0.64])
 def test_output_without_a_subject_gives_an_empty_cutout(peak):
     result = run(file_of(noise(2, 2)), pool=pool_of([[0.0, peak], [0.0, 0.0]]))
     assert result.subject_found is False
@@ -241,10 +241,10 @@ def test_thinnest_photos_go_through_to_every_file_and_the_store(artifacts, size,
 @pytest.mark.parametrize(
     ("format", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})]
 )
-def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options):
+def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options, compact):
     own = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     photo = np.dstack([noise(256, 256), own])
-    levels = np.linspace(0.2, 0.8, 256)[:, np.newaxis] * np.ones((1, 256))
+    levels = np.linspace(*compact.levels, 256)[:, np.newaxis] * np.ones((1, 256))
     result = run(file_of(photo, format, **options), pool=pool_of(levels))
     expected = np.outer(np.linspace(0, 1, 256), np.arange(256) / 255)
     np.testing.assert_allclose(result.alpha, expected, atol=1e-5)
@@ -253,10 +253,11 @@ def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options):
     np.testing.assert_array_equal(result.pixels[visible, :3], photo[visible, :3])
 
 
-def test_transparency_of_a_heic_photo_multiplies_in():
+def test_transparency_of_a_heic_photo_multiplies_in(compact):
     source_alpha = decode((DATA / "transparent.heic").read_bytes()).alpha
-    result = run((DATA / "transparent.heic").read_bytes(), pool=pool_of([[0.5]]))
-    np.testing.assert_allclose(result.alpha, source_alpha / 255 * 0.5, atol=1e-5)
+    result = run((DATA / "transparent.heic").read_bytes(), pool=pool_of([[0.7]]))
+    low, high = compact.levels
+    np.testing.assert_allclose(result.alpha, source_alpha / 255 * (0.7 - low) / (high - low), atol=1e-5)
 
 
 def test_transparency_of_a_gif_multiplies_in():
