@@ -17,6 +17,7 @@ from processing.encoders import ENCODERS
 from processing.jobs import DONE
 
 _OWN_COLOUR = "colour"
+FORGET_AFTER_S = 5
 
 
 class DownloadButton(pmui.FileDownload):
@@ -56,7 +57,12 @@ class DownloadButton(pmui.FileDownload):
         if fileobj is None:  # the notice says why
             return
         super()._sync_data(fileobj)
-        self.data = None  # sent by now; keeping it would hold a third more than the file in memory for every page
+        # Not at once: two changes of one value within a moment may travel as one, and the page would get no file.
+        asyncio.get_running_loop().call_later(FORGET_AFTER_S, self.forget)
+
+    def forget(self) -> None:
+        """Let go of the sent file, which would take a third more than its size in memory for every page."""
+        self.data = None
 
 
 class DownloadView(pn.viewable.Viewer):

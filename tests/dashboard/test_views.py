@@ -15,6 +15,7 @@ from dashboard import Dashboard
 from dashboard.components.picture_strip import PictureStrip
 from dashboard.notices import Notice, notice_of
 from dashboard.samples import SAMPLES as BUNDLED
+from dashboard.views import download
 from dashboard.views.source import PhotoInput
 from processing import ImageError, Recipe
 from processing.images import decode
@@ -168,7 +169,14 @@ def test_background_is_behind_the_picture_only(dashboard, controller):
     assert dashboard.compare.after.backdrop == "#ff8800"
 
 
-def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle):
+def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle, monkeypatch):
+    monkeypatch.setattr(download, "FORGET_AFTER_S", 0.05)
+
+    async def click():
+        await button._async_sync_data()
+        assert button.data is not None, "cleared in the same moment, it might never be sent"
+        await asyncio.sleep(0.2)
+
     controller.load(CAT, "cat.jpg")
     settle(controller)
     controller.run()
@@ -177,7 +185,7 @@ def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle):
     sent = []
     button.param.watch(lambda event: sent.append(event.new), "data")
     assert button.filename == "cat-cutout.png"
-    asyncio.run(button._async_sync_data())
+    asyncio.run(click())
     assert sent[0].startswith("data:image/png;base64,")
     assert button.data is None
     assert not button.loading
