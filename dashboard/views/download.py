@@ -7,6 +7,7 @@ import io
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 
 from dashboard.controller import Controller
 from dashboard.notices import notice_of
@@ -33,6 +34,7 @@ class DownloadButton(pmui.FileDownload):
 
     def __init__(self, controller: Controller, **params):
         self._controller = controller
+        self._forgetting: asyncio.TimerHandle | None = None
         super().__init__(callback=self._encode, auto=True, **params)
 
     async def _encode(self):
@@ -56,9 +58,15 @@ class DownloadButton(pmui.FileDownload):
     def _sync_data(self, fileobj):
         if fileobj is None:  # the notice says why
             return
-        super()._sync_data(fileobj)
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        before = self.data
+        with param.parameterized.batch_call_watchers(self):
+            super()._sync_data(fileobj)
+            if self.data == before:  # the page downloads when the value changes: the same file again must differ
+                self.data = self.data.replace(";base64,", ";again=1;base64,", 1)
         # Not at once: two changes of one value within a moment may travel as one, and the page would get no file.
-        asyncio.get_running_loop().call_later(FORGET_AFTER_S, self.forget)
+        self._forgetting = asyncio.get_running_loop().call_later(FORGET_AFTER_S, self.forget)
 
     def forget(self) -> None:
         """Let go of the sent file, which would take a third more than its size in memory for every page."""

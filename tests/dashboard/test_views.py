@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -189,6 +190,25 @@ def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle, m
     assert sent[0].startswith("data:image/png;base64,")
     assert button.data is None
     assert not button.loading
+
+
+def test_the_same_file_can_be_downloaded_again_at_once(dashboard, controller, settle):
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    button = dashboard.download.button
+    sent = []
+    button.param.watch(lambda event: sent.append(event.new), "data")
+
+    async def click_three_times():
+        for _ in range(3):
+            await button._async_sync_data()
+
+    asyncio.run(click_three_times())
+    assert len(sent) == 3
+    assert len({data.partition(",")[2] for data in sent}) == 1
+    assert all(first != second for first, second in itertools.pairwise(sent))
 
 
 def test_a_download_that_fails_gives_a_notice(dashboard, controller, settle, store):
