@@ -34,6 +34,15 @@ def test_a_phone_photo_becomes_a_full_size_cutout(visitor, server, tmp_path):
         assert kept.read() == file.read_bytes()
 
 
+def test_the_same_file_can_be_downloaded_twice_in_a_row(visitor, tmp_path):
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": (SAMPLES / "cat.jpg").read_bytes()})
+    visitor.sees_before()
+    visitor.press_run()
+    visitor.sees_after()
+    first = visitor.download(tmp_path).read_bytes()
+    assert visitor.download(tmp_path).read_bytes() == first
+
+
 def test_background_and_format_change_without_another_run(visitor, server, tmp_path):
     visitor.page.get_by_role("button", name="An astronaut").click()
     visitor.press_run()
