@@ -62,17 +62,20 @@ class Dashboard(pn.viewable.Viewer):
             sx={"gap": "20px"},
             theme_config=THEME,
         )
-        self._start_polling()
         self._wait_until_connected()
+        self._start_polling()
 
     def _wait_until_connected(self) -> None:
         # What Python changes before the browser has reported the document ready never reaches it (Panel 1.9.4): a photo
-        # dropped that early would be read and never shown. So nothing can be pressed until then.
+        # dropped that early would be read and never shown, and a run that ended in that moment would seem to last
+        # forever. So until then nothing can be pressed and no job is asked how it stands.
+        self._connected = False
         inputs = (self.source.file_input, self.source.samples, self.history.strip)
         for widget in inputs:
             widget.disabled = True
 
         def enable() -> None:
+            self._connected = True
             for widget in inputs:
                 widget.disabled = False
 
@@ -88,7 +91,8 @@ class Dashboard(pn.viewable.Viewer):
 
     async def _poll(self) -> None:
         # A coroutine runs on the event loop; a plain function would queue behind slow callbacks in the thread pool.
-        self.controller.poll()
+        if self._connected:
+            self.controller.poll()
 
     def __panel__(self):
         return self._layout

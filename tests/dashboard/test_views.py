@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import panel as pn
 import pytest
 from bokeh.document import Document
+from panel.io.state import set_curdoc
 from photos import SAMPLES
 
 from dashboard import Dashboard
@@ -28,6 +29,25 @@ CAT = (SAMPLES / "cat.jpg").read_bytes()
 def dashboard(controller, monkeypatch):
     monkeypatch.setattr(Dashboard, "_start_polling", lambda self: None)
     return Dashboard(controller=controller)
+
+
+def test_until_the_browser_is_ready_nothing_can_be_pressed_and_no_job_is_asked(controller, monkeypatch):
+    """What Python changes before that never reaches the browser."""
+    monkeypatch.setattr(Dashboard, "_start_polling", lambda self: None)
+    document = Document()
+    monkeypatch.setitem(pn.state._loaded, document, False)  # as it is of a page that was sent and has not answered
+    with set_curdoc(document):
+        dashboard = Dashboard(controller=controller)
+        controller.load(CAT, "cat.jpg")
+        controller._job.future.result(30)
+        asyncio.run(dashboard._poll())
+        assert dashboard.source.file_input.disabled
+        assert controller.activity == "read"
+        pn.state._on_load(document)
+        asyncio.run(dashboard._poll())
+    assert not dashboard.source.file_input.disabled
+    assert controller.activity == ""
+    assert dashboard.compare.before.picture == controller.before
 
 
 def piece(data, chunk=1, total=1, name="cat.jpg"):

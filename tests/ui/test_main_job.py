@@ -218,6 +218,32 @@ def test_a_reload_in_the_middle_finds_the_run_again(visitor):
     expect(visitor.page.get_by_text("Before: holiday.jpg")).to_be_visible()
 
 
+def test_a_run_that_ends_before_a_reloaded_page_is_ready_is_shown(visitor):
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    readiness, stored = [], len(list(visitor.server.artifacts.rglob("record.json")))
+    visitor.press_run()
+
+    def hold_readiness_back(route) -> None:
+        server = route.connect_to_server()
+
+        def pass_on(message) -> None:
+            if not readiness and "document_ready" in str(message):
+                readiness.append(lambda: server.send(message))
+            else:
+                server.send(message)
+
+        route.on_message(pass_on)
+
+    visitor.page.route_web_socket(re.compile("/ws"), hold_readiness_back)
+    visitor.page.reload()
+    expect(visitor.page.get_by_text("Cutting out ...")).to_be_visible()
+    while not readiness or len(list(visitor.server.artifacts.rglob("record.json"))) == stored:
+        visitor.page.wait_for_timeout(100)
+    visitor.page.wait_for_timeout(500)  # five times the page's own period
+    readiness.pop()()
+    visitor.sees_after()
+
+
 def test_options_change_the_download_and_its_size_is_shown_first(visitor, tmp_path):
     visitor.page.get_by_role("button", name="An astronaut").click()
     visitor.press_run()
