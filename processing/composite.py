@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import ImageColor
 
+from processing.bands import Tick, bands, ignore
 from processing.errors import RecipeError
+from processing.matte import AlphaMatte
 
 TRANSPARENT = "transparent"
 
@@ -23,7 +25,7 @@ BACKGROUNDS: dict[str, tuple[int, int, int] | None] = {
 }
 
 
-def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def cut_out(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> np.ndarray:
     """Join an image and its alpha matte to a cutout with straight alpha.
 
     Where alpha rounds to 0 the colour is 0 too: nothing of the old background stays in the file, and it packs better.
@@ -32,23 +34,27 @@ def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     ----------
     image : ndarray of uint8, shape (H, W, 3)
         sRGB image.
-    alpha : ndarray of float32, shape (H, W)
+    alpha : ndarray of float32, shape (H, W), or AlphaMatte
         Alpha matte in [0, 1].
+    tick : callable, optional
+        See `processing.bands`.
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 4)
         Cutout, straight alpha.
     """
-    cutout = np.empty((*alpha.shape, 4), np.uint8)
-    cutout[..., 3] = np.rint(alpha * np.float32(255))
-    visible = cutout[..., 3] > 0
-    for channel in range(3):  # a channel at a time is much faster than one masked assignment
-        np.multiply(image[..., channel], visible, out=cutout[..., channel])
+    cutout = np.empty((*image.shape[:2], 4), np.uint8)
+    for rows in bands(len(image), cutout[0].nbytes, tick):
+        part, levels = cutout[rows], np.rint(alpha[rows] * np.float32(255))
+        part[..., 3] = levels
+        visible = levels > 0
+        for channel in range(3):  # a channel at a time is much faster than one masked assignment
+            np.multiply(image[rows, :, channel], visible, out=part[..., channel])
     return cutout
 
 
-def over(cutout: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def over(cutout: np.ndarray, colour: tuple[int, int, int], tick: Tick = ignore) -> np.ndarray:
     """Lay a cutout over one colour.
 
     Parameters
@@ -57,16 +63,24 @@ def over(cutout: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
         Cutout, straight alpha.
     colour : tuple of int
         sRGB, each 0 to 255.
+    tick : callable, optional
+        See `processing.bands`.
 
     Returns
     -------
     ndarray of uint8, shape (H, W, 3)
         Opaque image: alpha * colour of the cutout + (1 - alpha) * `colour`, rounded.
     """
-    alpha = cutout[..., 3:].astype(np.uint16)
-    # x * a + c * (255 - a) + 127 stays under 65536: 16-bit integers are exact and take half the memory of floats.
-    mixed = cutout[..., :3] * alpha + np.asarray(colour, np.uint16) * (255 - alpha) + 127
-    return (mixed // 255).astype(np.uint8)
+    opaque = np.empty((*cutout.shape[:2], 3), np.uint8)
+    for rows in bands(len(cutout), cutout[0].nbytes, tick):
+        alpha = cutout[rows, :, 3].astype(np.uint16)
+        for channel, value in enumerate(colour):
+            # x * a + c * (255 - a) + 127 stays under 65536: 16-bit integers are exact, and half as large as floats.
+            mixed = cutout[rows, :, channel] * alpha
+            mixed += np.uint16(value) * (255 - alpha)
+            mixed += np.uint16(127)
+            opaque[rows, :, channel] = mixed // np.uint16(255)
+    return opaque
 
 
 def parse_background(value: str) -> tuple[int, int, int] | None:

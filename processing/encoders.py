@@ -15,19 +15,23 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD
 
+from processing.bands import Tick, bands, ignore
 from processing.colour import srgb_profile
 from processing.composite import TRANSPARENT, over, parse_background
 from processing.errors import EncodingError
+from processing.matte import AlphaMatte
 from processing.png import write_png
+from processing.resizing import shrink
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a file is written, beyond its pixels."""
+    """How a file is written, beyond its pixels; `tick` is told how far it is, see `processing.bands`."""
 
     quality: int
     lossless: bool
     exif: bytes
+    tick: Tick
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class EncodedImage:
 
 
 def _write_png(pixels: np.ndarray, file: io.BytesIO, settings: Settings) -> None:
-    write_png(file, pixels, icc_profile=srgb_profile(), exif=settings.exif)
+    write_png(file, pixels, icc_profile=srgb_profile(), exif=settings.exif, tick=settings.tick)
 
 
 def _write_webp(pixels: np.ndarray, file: io.BytesIO, settings: Settings) -> None:
@@ -124,7 +128,7 @@ def _write_jpeg(pixels: np.ndarray, file: io.BytesIO, settings: Settings) -> Non
 
 def _write_matte(pixels: np.ndarray, file: io.BytesIO, settings: Settings) -> None:
     # Not a picture: no colour profile, which would make viewers change the values.
-    write_png(file, pixels)
+    write_png(file, pixels, tick=settings.tick)
 
 
 _ANY_SIDE = 2**31 - 1
@@ -149,11 +153,12 @@ def encode(
     format: str,
     background: str = TRANSPARENT,
     *,
-    alpha: np.ndarray | None = None,
+    alpha: np.ndarray | AlphaMatte | None = None,
     quality: int = 90,
     lossless: bool = False,
     long_side: int = 0,
     exif: bytes = b"",
+    tick: Tick = ignore,
 ) -> EncodedImage:
     """Encode a cutout, laid over a background if one is asked for.
 
@@ -167,7 +172,7 @@ def encode(
         A key of `ENCODERS`.
     background : str
         See `processing.composite.parse_background`.
-    alpha : ndarray of float32, shape (H, W), optional
+    alpha : ndarray of float32, shape (H, W), or AlphaMatte, optional
         Alpha matte in [0, 1], for the format ``"matte"``; the cutout's 8 bits if None.
     quality : int
         1 to 100, for formats with loss.
@@ -177,6 +182,9 @@ def encode(
         Height or width to reduce to, whichever is larger, in pixels; 0 and anything larger keep the size.
     exif : bytes
         EXIF block to put in; see `processing.metadata`.
+    tick : callable, optional
+        See `processing.bands`. While a PNG file is written it is called all the time; the codecs of the other formats
+        take the picture in one go.
 
     Returns
     -------
@@ -191,7 +199,8 @@ def encode(
         If the background is unknown.
     """
     encoder = check_output(format, background)
-    pixels = _reduce(_picture(encoder, cutout, alpha, background), long_side)
+    pixels = _picture(encoder, cutout, alpha, background, lambda share: tick(0.3 * share))
+    pixels = _reduce(pixels, long_side, lambda share: tick(0.3 + 0.2 * share))
     height, width = pixels.shape[:2]
     if max(height, width) > encoder.max_side:
         raise EncodingError(
@@ -199,39 +208,46 @@ def encode(
             "Choose the format png, or a smaller size."
         )
     file = io.BytesIO()
-    encoder.write(pixels, file, Settings(quality, lossless, exif))
+    tick(0.5)
+    encoder.write(pixels, file, Settings(quality, lossless, exif, lambda share: tick(0.5 + 0.5 * share)))
+    tick(1.0)
     return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix, (height, width))
 
 
-def _picture(encoder: Encoder, cutout: np.ndarray, alpha: np.ndarray | None, background: str) -> np.ndarray:
+def _picture(
+    encoder: Encoder, cutout: np.ndarray, alpha: np.ndarray | AlphaMatte | None, background: str, tick: Tick
+) -> np.ndarray:
     if encoder.content == "mask":
         return np.where(cutout[..., 3] > 127, np.uint8(255), np.uint8(0))
     if encoder.content == "matte":
         if alpha is None:
             alpha = cutout[..., 3].astype(np.float32) / np.float32(255)
-        return to_16_bit(alpha)
+        return to_16_bit(alpha, tick)
     colour = parse_background(background)
-    return cutout if colour is None else over(cutout, colour)
+    return cutout if colour is None else over(cutout, colour, tick)
 
 
-def to_16_bit(alpha: np.ndarray) -> np.ndarray:
+def to_16_bit(alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> np.ndarray:
     """Return an alpha matte (float32, in [0, 1]) in steps of 1/65535, as uint16."""
-    return np.rint(alpha * np.float32(65535)).astype(np.uint16)
+    levels = np.empty(alpha.shape, np.uint16)
+    for rows in bands(len(levels), 2 * levels[0].nbytes, tick):
+        levels[rows] = np.rint(alpha[rows] * np.float32(65535))
+    return levels
 
 
-def _reduce(pixels: np.ndarray, long_side: int) -> np.ndarray:
+def _reduce(pixels: np.ndarray, long_side: int, tick: Tick) -> np.ndarray:
     height, width = pixels.shape[:2]
     scale = long_side / max(height, width)
     if not 0 < scale < 1:
         return pixels
-    image, size = Image.fromarray(pixels), (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    if pixels.ndim == 3:
+        return np.asarray(shrink(pixels, size, Image.Resampling.LANCZOS, gap=3.0, tick=tick))
+    image = Image.fromarray(pixels)
     if image.mode == "I;16":  # Pillow resizes it only as 32-bit numbers
         return np.rint(np.asarray(image.convert("F").resize(size, Image.Resampling.BOX))).astype(np.uint16)
-    if image.mode == "L":  # a mask stays a mask
-        grey = np.asarray(image.resize(size, Image.Resampling.BOX))
-        return np.where(grey > 127, np.uint8(255), np.uint8(0))
-    # Pillow premultiplies RGBA while resizing, so the colour of hidden pixels does not bleed in.
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    grey = np.asarray(image.resize(size, Image.Resampling.BOX))
+    return np.where(grey > 127, np.uint8(255), np.uint8(0))  # a mask stays a mask
 
 
 def check_output(format: str, background: str) -> Encoder:
@@ -284,7 +300,7 @@ def format_of(path: Path, preferred: str) -> str:
     return find_encoder(path.suffix).name
 
 
-def encode_preview(pixels: np.ndarray, *, long_side: int) -> bytes:
+def encode_preview(pixels: np.ndarray, *, long_side: int, tick: Tick = ignore) -> bytes:
     """Encode a small WebP for the screen.
 
     Parameters
@@ -293,17 +309,21 @@ def encode_preview(pixels: np.ndarray, *, long_side: int) -> bytes:
         Image or cutout.
     long_side : int
         Largest height and width of the preview, in pixels; a smaller image keeps its size.
+    tick : callable, optional
+        See `processing.bands`.
 
     Returns
     -------
     bytes
         A WebP file.
     """
-    image = Image.fromarray(pixels)
-    scale = long_side / max(image.size)
+    height, width = pixels.shape[:2]
+    scale = long_side / max(height, width)
     if scale < 1:
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        image = shrink(pixels, size, Image.Resampling.BICUBIC, gap=2.0, tick=tick)
+    else:
+        image = Image.fromarray(pixels)
     file = io.BytesIO()
     image.save(file, "WEBP", quality=82, method=1)
     return file.getvalue()

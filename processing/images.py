@@ -1,26 +1,24 @@
 """Bytes of a photo to upright sRGB pixels: sniff the type, check the limits, decode, turn, convert colours.
 
-`processing.formats` has the table of formats, `processing.colour` the conversion to sRGB.
+`processing.formats` has the table of formats, `processing.colour` the turning and the conversion to sRGB.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from processing.bands import Tick, ignore
 from processing.colour import srgb_profile, to_srgb
-from processing.errors import ImageError
+from processing.errors import Cancelled, ImageError
 from processing.formats import SUPPORTED, ImageFormat, describe, find_format
-
-logger = logging.getLogger(__name__)
 
 #: How Pillow's errors about packed texts and profiles in a PNG begin; it has no class of its own for them.
 _BOMBS = ("Decompressed data too large", "Too much memory used in text chunks")
@@ -107,7 +105,7 @@ class SourceImage:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = None) -> SourceImage:
+def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = None, tick: Tick = ignore) -> SourceImage:
     """Decode a photo to upright sRGB pixels.
 
     The type is taken from the bytes, not from the name. The EXIF orientation is applied; an embedded colour profile is
@@ -121,6 +119,9 @@ def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = No
         Its name, for messages and records.
     limits : DecodeLimits, optional
         Byte and megapixel limits, checked before pixels are decoded; `DecodeLimits.from_environment()` if None.
+    tick : callable, optional
+        See `processing.bands`. It is called while JPEG, PNG, BMP and GIF are decoded; the codecs of the other formats
+        take the file in one go.
 
     Returns
     -------
@@ -137,18 +138,30 @@ def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = No
     try:
         if image_format.read_size is not None and (size := image_format.read_size(data[:512])):
             _check_megapixels(size, name, limits)
-        image = image_format.open(io.BytesIO(data))
+        image = image_format.open(_WatchedFile(data, lambda share: tick(0.8 * share)))
         _check_megapixels(image.size, name, limits)
         several = image.format != "MPO" and getattr(image, "is_animated", False)  # MPO: a phone's depth map
         image.load()
-        pixels, alpha, profile = to_srgb(_upright(image), name)
-    except ImageError:
+        pixels, alpha, profile = to_srgb(image, name, lambda share: tick(0.8 + 0.2 * share))
+    except (ImageError, Cancelled):
         raise
     # Pillow's plugins let whatever a broken file provokes escape: struct.error, IndexError, zlib.error and more.
     except Exception as error:
         raise ImageError(_explain(error, name, image_format)) from error
     remark = f"{name} is animated or has several pages; only its first picture is used." if several else ""
     return SourceImage(pixels, alpha, data, name, image_format.media_type, image_format.suffix, profile, remark)
+
+
+class _WatchedFile(io.BytesIO):
+    """A file in memory that tells how far it was read: Pillow asks for its pixels' data 64 kB at a time."""
+
+    def __init__(self, data: bytes, tick: Tick) -> None:
+        super().__init__(data)
+        self._tick, self._length = tick, len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._tick(min(1.0, self.tell() / self._length))
+        return super().read(size)
 
 
 def _explain(error: Exception, name: str, image_format: ImageFormat) -> str:
@@ -201,16 +214,6 @@ def _check_megapixels(size: tuple[int, int], name: str, limits: DecodeLimits) ->
         )
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except (
-        Exception
-    ) as error:  # a broken EXIF block must not lose the photo; which errors it provokes is not documented
-        logger.warning("EXIF orientation ignored: %s", error)
-        return image
-
-
 def read_input(
     image: str | Path | bytes | Image.Image | np.ndarray, *, limits: DecodeLimits | None = None
 ) -> tuple[bytes, str]:
@@ -243,7 +246,7 @@ def read_input(
     if isinstance(image, Image.Image):
         name = Path(getattr(image, "filename", "") or "photo").name
         try:
-            pixels, alpha, _ = to_srgb(_upright(image), name)
+            pixels, alpha, _ = to_srgb(image, name)
         except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"{name} cannot be read: {error}. Open or copy the image again and retry.") from error
         return _to_png(pixels if alpha is None else np.dstack([pixels, alpha])), name

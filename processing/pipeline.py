@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,7 @@ from processing.models import find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
 from processing.result import Result
 from processing.sessions.pool import SessionPool, default_pool
-
-#: Called with the name of the step that begins and the fraction of the run that is done, in [0, 1].
-Progress = Callable[[str, float], None]
+from processing.steps import Progress, Steps
 
 
 def run(
@@ -54,9 +49,10 @@ def run(
     pool : SessionPool, optional
         The loaded models; this process's pool if None.
     progress : callable, optional
-        Told about each step as it begins.
+        Told about each step as it begins and as it goes on; see `processing.steps.Progress`.
     cancel : CancelToken, optional
-        Looked at between steps; ends an inference in flight.
+        Stops the run within a moment, an inference in flight too; only the decoders of WebP, AVIF, HEIC and TIFF are
+        waited for.
 
     Returns
     -------
@@ -70,7 +66,7 @@ def run(
     """
     recipe = (recipe or Recipe()).snapshot()
     check_output(recipe.format, recipe.background)
-    steps = _Steps(progress or (lambda step, fraction: None), cancel or CancelToken())
+    steps = Steps(progress, cancel)
 
     spec = find_model(recipe.model)
     if previous is not None and previous.source.data != data:
@@ -78,40 +74,21 @@ def run(
     if previous is not None and previous.model == spec:
         return replace(previous, recipe=recipe, timings_s={})
 
-    with steps("Reading the photo", 0.0, "decode"):
-        source = previous.source if previous is not None else decode(data, name=name, limits=limits)
-    with steps("Loading the model", 0.25, "load"):
+    with steps("Reading the photo", 0.0, 0.3, "decode") as tick:
+        source = previous.source if previous is not None else decode(data, name=name, limits=limits, tick=tick)
+    with steps("Loading the model", 0.3, 0.4, "load"):
         session = (pool or default_pool()).get(spec)
-    with steps("Finding the subject", 0.35, "predict"):
-        tensor = prepare(source.pixels, spec)
+    with steps("Finding the subject", 0.4, 0.7, "predict") as tick:
+        tensor = prepare(source.pixels, spec, tick)
         raw = session.predict(tensor, steps.cancel)
         subject_found = has_subject(raw, spec)
-    with steps("Making the alpha matte", 0.6, "matte"):
-        alpha = to_alpha(raw, spec, source.size) if subject_found else np.zeros(source.size, np.float32)
-        if source.alpha is not None:
-            alpha = alpha * (source.alpha.astype(np.float32) / 255)
-    with steps("Cutting out", 0.85, "cut"):
-        pixels = cut_out(source.pixels, alpha)
+    with steps("Making the alpha matte", 0.7, 0.71, "matte"):
+        matte = to_alpha(raw if subject_found else np.zeros_like(raw), spec, source.size, source.alpha)
+    with steps("Cutting out", 0.71, 1.0, "cut") as tick:
+        pixels = cut_out(source.pixels, matte, tick)
     steps.cancel.raise_if_cancelled()
 
-    return Result(source, tensor, raw, alpha, pixels, subject_found, spec, session.provider, recipe, steps.timings_s)
-
-
-@dataclass
-class _Steps:
-    """Times the steps of a run, reports each as it begins, and stops between them when asked to."""
-
-    progress: Progress
-    cancel: CancelToken
-    timings_s: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, title: str, fraction: float, key: str) -> Iterator[None]:
-        self.cancel.raise_if_cancelled()
-        self.progress(title, fraction)
-        start = time.perf_counter()
-        yield
-        self.timings_s[key] = time.perf_counter() - start
+    return Result(source, tensor, raw, matte, pixels, subject_found, spec, session.provider, recipe, steps.timings_s)
 
 
 def remove_background(

@@ -13,13 +13,14 @@ import io
 import logging
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from processing.bands import Tick, bands, ignore
 from processing.errors import EncodingError
 
 logger = logging.getLogger(__name__)
@@ -57,14 +58,16 @@ FILTERS: dict[int, Filter] = {
 }
 
 
-def encode_png(pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"") -> bytes:
+def encode_png(pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"", tick: Tick = ignore) -> bytes:
     """Return the PNG file that `write_png` writes."""
     file = io.BytesIO()
-    write_png(file, pixels, icc_profile=icc_profile, exif=exif)
+    write_png(file, pixels, icc_profile=icc_profile, exif=exif, tick=tick)
     return file.getvalue()
 
 
-def write_png(file: BinaryIO, pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"") -> None:
+def write_png(
+    file: BinaryIO, pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"", tick: Tick = ignore
+) -> None:
     r"""Write pixels as a PNG file, without loss: colours under alpha 0 too stay what was handed in.
 
     Beside the pixels and the file it needs a few MB of memory.
@@ -79,6 +82,8 @@ def write_png(file: BinaryIO, pixels: np.ndarray, *, icc_profile: bytes = b"", e
         Profile of the colours; none is put in if empty.
     exif : bytes
         EXIF block, with or without its leading ``Exif\0\0``; none is put in if empty.
+    tick : callable, optional
+        See `processing.bands`.
 
     Raises
     ------
@@ -96,8 +101,8 @@ def write_png(file: BinaryIO, pixels: np.ndarray, *, icc_profile: bytes = b"", e
         _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
     filter_type, far = choose(pixels)
     compressor = make_compressor(far)
-    for block in _filtered_blocks(pixels, filter_type):
-        if packed := compressor.compress(block):
+    for rows in bands(height, pixels[0].nbytes, tick, band_bytes=BLOCK_BYTES):
+        if packed := compressor.compress(_filtered(pixels, rows.start, rows.stop, filter_type)):
             _write_chunk(file, b"IDAT", packed)
     _write_chunk(file, b"IDAT", compressor.flush())
     _write_chunk(file, b"IEND", b"")
@@ -151,12 +156,6 @@ def choose(pixels: np.ndarray) -> tuple[int, bool]:
         for far, compressor in compressors.items():
             sizes[filter_type, far] = packed[far] + len(compressor.flush())
     return min(sizes, key=lambda choice: sizes[choice])
-
-
-def _filtered_blocks(pixels: np.ndarray, filter_type: int) -> Iterator[np.ndarray]:
-    rows = max(1, BLOCK_BYTES // pixels[0].nbytes)
-    for start in range(0, len(pixels), rows):
-        yield _filtered(pixels, start, min(start + rows, len(pixels)), filter_type)
 
 
 def _filtered(pixels: np.ndarray, start: int, stop: int, filter_type: int) -> np.ndarray:

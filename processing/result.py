@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from processing.bands import Tick, ignore
 from processing.encoders import EncodedImage, encode, encode_preview, format_of
 from processing.files import write_atomically
 from processing.images import SourceImage
+from processing.matte import AlphaMatte
 from processing.metadata import kept_exif
 from processing.models import ModelSpec
 from processing.recipe import Recipe
@@ -32,7 +34,7 @@ class Result:
         Model input; None in a result that was loaded from the artifacts folder.
     raw : ndarray of float32, shape (1, 1, h, w), or None
         Model output; None likewise.
-    alpha : ndarray of float32, shape (H, W)
+    matte : AlphaMatte, or ndarray of float32, shape (H, W)
         Alpha matte in [0, 1], 0 is background; the size of the photo.
     pixels : ndarray of uint8, shape (H, W, 4)
         Cutout, straight alpha.
@@ -51,7 +53,7 @@ class Result:
     source: SourceImage
     tensor: np.ndarray | None
     raw: np.ndarray | None
-    alpha: np.ndarray
+    matte: AlphaMatte | np.ndarray
     pixels: np.ndarray
     subject_found: bool
     model: ModelSpec
@@ -59,13 +61,20 @@ class Result:
     recipe: Recipe
     timings_s: dict[str, float]
 
+    @property
+    def alpha(self) -> np.ndarray:
+        """The alpha matte as an array of float32, shape (H, W), in [0, 1]; 0 is background."""
+        return np.asarray(self.matte)
+
     @cached_property
     def cutout(self) -> Image.Image:
         """The cutout as a Pillow image: RGBA, straight alpha, the size of the photo."""
         return Image.fromarray(self.pixels)
 
-    def encode(self, **options: Any) -> EncodedImage:
+    def encode(self, tick: Tick = ignore, **options: Any) -> EncodedImage:
         """Encode the cutout; each option is the recipe's unless given, such as ``background="white"``.
+
+        For `tick` see `processing.bands`.
 
         Raises
         ------
@@ -78,11 +87,12 @@ class Result:
             self.pixels,
             recipe.format,
             recipe.background,
-            alpha=self.alpha,
+            alpha=self.matte,
             quality=recipe.quality,
             lossless=recipe.lossless,
             long_side=recipe.long_side,
             exif=exif,
+            tick=tick,
         )
 
     def save(self, path: str | Path, **options: Any) -> Path:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import PngImagePlugin
 
+from processing.bands import Tick, ignore
 from processing.composite import cut_out
 from processing.encoders import encode_preview, to_16_bit
 from processing.errors import StoreError
@@ -55,8 +56,10 @@ class ArtifactStore:
         self.root = root if root is not None else default_root()
         self._records: dict[str, ArtifactRecord] = {}  # records never change, so each is read once
 
-    def save(self, result: Result, owner: str = LOCAL_OWNER) -> ArtifactRecord:
+    def save(self, result: Result, owner: str = LOCAL_OWNER, tick: Tick = ignore) -> ArtifactRecord:
         """Write a result; it exists for others only once everything is on disk.
+
+        For `tick` see `processing.bands`.
 
         Returns
         -------
@@ -68,15 +71,16 @@ class ArtifactStore:
         StoreError
             If the folder cannot be written; what was begun is removed.
         """
-        encoded = result.encode()
-        source = result.source
+        source, pixels = result.source, result.pixels
+        encoded = result.encode(lambda share: tick(0.4 * share))
+        levels = to_16_bit(result.matte, lambda share: tick(0.4 + 0.1 * share))
         contents = {
             "source": ("source" + source.suffix, source.data),
-            "alpha": ("alpha.png", encode_png(to_16_bit(result.alpha))),
+            "alpha": ("alpha.png", encode_png(levels, tick=lambda share: tick(0.5 + 0.1 * share))),
             "result": ("result" + encoded.suffix, encoded.data),
             "before": ("before.webp", encode_preview(source.pixels, long_side=PREVIEW_SIDE)),
-            "preview": ("preview.webp", encode_preview(result.pixels, long_side=PREVIEW_SIDE)),
-            "thumbnail": ("thumbnail.webp", encode_preview(result.pixels, long_side=THUMBNAIL_SIDE)),
+            "preview": ("preview.webp", encode_preview(pixels, long_side=PREVIEW_SIDE)),
+            "thumbnail": ("thumbnail.webp", encode_preview(pixels, long_side=THUMBNAIL_SIDE)),
         }
         record = describe(result, contents, owner)
         self._write(record, dict(contents.values()))
@@ -182,7 +186,7 @@ class ArtifactStore:
             source=source,
             tensor=None,
             raw=None,
-            alpha=alpha,
+            matte=alpha,
             pixels=cut_out(source.pixels, alpha),
             subject_found=record.subject_found,
             # With the weights of then: a run that starts from this result must notice that they have changed.

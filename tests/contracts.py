@@ -67,7 +67,7 @@ class ModelContract:
         picture, mask = ball()
         raw = open_session(spec).predict(prepare(picture, spec))
         assert has_subject(raw, spec)
-        found = to_alpha(raw, spec, mask.shape) > 0.5
+        found = np.asarray(to_alpha(raw, spec, mask.shape)) > 0.5
         assert (found & mask).sum() / (found | mask).sum() > 0.9
 
     @pytest.mark.parametrize("value", [0, 128, 255])

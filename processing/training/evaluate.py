@@ -199,7 +199,7 @@ def evaluate(weights: Path, samples: Sequence[Sample], *, levels: tuple[float, f
 def predict_alpha(predict: Predict, sample: Sample, *, levels: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """Give a model's alpha matte of a picture, float32 (320, 320) in [0, 1]."""
     spec = contract(levels)
-    return to_alpha(predict(_prepare(sample, spec)), spec, (SIDE, SIDE))
+    return np.asarray(to_alpha(predict(_prepare(sample, spec)), spec, (SIDE, SIDE)))
 
 
 def contract(levels: tuple[float, float] = (0.0, 1.0)) -> ModelSpec:

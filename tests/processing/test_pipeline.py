@@ -286,9 +286,9 @@ def decoded(monkeypatch):
     """Return the list of names of the photos that are decoded from here on."""
     names = []
 
-    def spy(data, *, name, limits):
+    def spy(data, *, name, **options):
         names.append(name)
-        return decode(data, name=name, limits=limits)
+        return decode(data, name=name, **options)
 
     monkeypatch.setattr("processing.pipeline.decode", spy)
     return names

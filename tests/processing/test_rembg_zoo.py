@@ -50,7 +50,7 @@ def test_row_of_the_catalogue_gives_the_matte_that_rembg_gives(zoo, compact, pat
     """
     image = decode(path.read_bytes()).pixels
     row = replace(compact, scale="max", stretch=True, levels=(0.0, 1.0))
-    ours = to_alpha(open_session(row).predict(prepare(image, row)), row, image.shape[:2])
+    ours = np.asarray(to_alpha(open_session(row).predict(prepare(image, row)), row, image.shape[:2]))
     theirs = zoo.predict(image)[0, 0]
     assert theirs.max() == 1
     assert np.abs(ours - theirs).mean() < 2 / 255
