@@ -20,12 +20,13 @@ from processing.encoders import ENCODERS, encode_preview, find_encoder
 from processing.images import decode
 from processing.jobs import DONE, FAILED, Job, JobQueue, default_queue
 from processing.sessions.pool import SessionPool, default_pool
+from processing.steps import Steps
 from processing.store import LOCAL_OWNER, PREVIEW_SIDE, default_store
 
 HISTORY_LENGTH = 12
 
-#: Of a whole run in the page, the part that the pipeline takes; the rest is encoding and saving.
-_PIPELINE_SHARE = 0.55
+#: Of a whole run in the page, the part that is done after the pipeline, and after the preview; the rest is saving.
+_PIPELINE_SHARE, _PREVIEW_SHARE = 0.35, 0.6
 
 #: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
 _SETTLED_S = 0.4
@@ -38,6 +39,10 @@ class _Photo:
     data: bytes
     name: str
     preview: bytes
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,6 +105,8 @@ class Controller(param.Parameterized):
         self._file_job: Job | None = None
         self._file_due: float | None = None
         self._deleted: ArtifactRecord | None = None
+        #: Called from a working thread when there is something to poll; a page that can be called so sets it.
+        self.wake: Callable[[], object] = _do_nothing
         self.store = store or default_store()
         self._queue = queue or default_queue()
         self._pool = pool or default_pool()
@@ -119,9 +126,11 @@ class Controller(param.Parameterized):
         self.param.update(before=None, after=None, record=None, notice=None, photo_name=name, can_run=False)
 
         def read(job: Job) -> tuple[bytes, str]:
-            job.report("Reading the photo", 0.1)
-            source = decode(data, name=name)
-            return encode_preview(source.pixels, long_side=PREVIEW_SIDE), source.remark
+            steps = Steps(job.report, job.cancel_token)
+            with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
+                source = decode(data, name=name, tick=tick)
+            with steps("Drawing the preview", 0.6, 1.0, "preview") as tick:
+                return encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=tick), source.remark
 
         def show(outcome: tuple[bytes, str]) -> None:
             preview, remark = outcome
@@ -149,9 +158,14 @@ class Controller(param.Parameterized):
             )
             if not result.subject_found:
                 return None
-            job.report("Saving the result", _PIPELINE_SHARE)
-            record = self.store.save(result, owner)
-            return record, self.store.read(record, "preview")
+            steps = Steps(job.report, job.cancel_token)
+            with steps("Drawing the preview", _PIPELINE_SHARE, _PREVIEW_SHARE, "preview") as tick:
+                preview = encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=tick)
+            job.publish(preview)
+            self.wake()
+            with steps("Saving the result", _PREVIEW_SHARE, 1.0, "save") as tick:
+                record = self.store.save(result, owner, previews=(photo.preview, preview), tick=tick)
+            return record, preview
 
         if self._start("run", work, self._show_result, photo):
             self.param.update(after=None, record=None, notice=None)
@@ -239,6 +253,7 @@ class Controller(param.Parameterized):
             if job is not None and job.kind != "run":
                 job.cancel()
         self._photo = self._job = self._on_done = self._file_job = self._file_due = None
+        self.wake = _do_nothing
 
     @param.depends("owner", watch=True)
     def _meet_owner(self) -> None:
@@ -270,6 +285,8 @@ class Controller(param.Parameterized):
         if left is not None and left >= 2:
             step += f", about {left:.0f} s left"
         self.param.update(step=step, fraction=job.fraction)
+        if job.kind == "run" and job.early is not None:
+            self.after = job.early
 
     def _start(
         self, activity: str, work: Callable[[Job], Any], on_done: Callable[[Any], None], payload: Any = None
@@ -280,6 +297,7 @@ class Controller(param.Parameterized):
             self.param.update(notice=notice_of(error), can_run=self._photo is not None)
             return False
         self._on_done = on_done
+        self._job.future.add_done_callback(lambda future: self.wake())
         self.param.update(activity=activity, step="", fraction=0, can_run=False)
         return True
 
@@ -290,6 +308,8 @@ class Controller(param.Parameterized):
             on_done(job.result)
         elif job is not None and job.state == FAILED and job.error is not None:
             self.notice = notice_of(job.error)
+        if self.record is None:
+            self.after = None  # what was shown early and is not stored
         self.can_run = self._photo is not None
 
     # The file that Download gives

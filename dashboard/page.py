@@ -84,9 +84,12 @@ class Dashboard(pn.viewable.Viewer):
     def _start_polling(self) -> None:
         # Polling needs no lock between visitors and keeps no closed page in memory. background=True, which
         # pn.state.add_periodic_callback cannot pass on: else every poll blinks the page's busy indicator.
-        self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True)
+        self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True, log=False)
         self._poller.start()
-        if pn.state.curdoc is not None and pn.state.curdoc.session_context is not None:
+        document = pn.state.curdoc
+        if document is not None and document.session_context is not None:
+            # Threads may ask a document for one thing: to be called from its event loop.
+            self.controller.wake = lambda: document.add_next_tick_callback(self._poll)
             pn.state.on_session_destroyed(lambda context: self.controller.close())
 
     async def _poll(self) -> None:

@@ -21,7 +21,7 @@ from processing.composite import TRANSPARENT, over, parse_background
 from processing.errors import EncodingError
 from processing.matte import AlphaMatte
 from processing.png import write_png
-from processing.resizing import shrink
+from processing.resizing import shrink, shrink_to_fit
 
 
 @dataclass(frozen=True)
@@ -317,13 +317,7 @@ def encode_preview(pixels: np.ndarray, *, long_side: int, tick: Tick = ignore) -
     bytes
         A WebP file.
     """
-    height, width = pixels.shape[:2]
-    scale = long_side / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image = shrink(pixels, size, Image.Resampling.BICUBIC, gap=2.0, tick=tick)
-    else:
-        image = Image.fromarray(pixels)
+    image = shrink_to_fit(pixels, long_side, tick)
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=82, method=1)
+    image.save(file, "WEBP", quality=82, method=0)  # a tenth larger than method 1, in half the time
     return file.getvalue()

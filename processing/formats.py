@@ -8,17 +8,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
 
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
 from processing.errors import ImageError
 
@@ -60,6 +54,16 @@ def describe(head: bytes) -> str:
     return next((what for what, matches in _REFUSED if matches(head)), "not a photo that can be read")
 
 
+def _plugin(module: str, name: str) -> Callable[[io.BytesIO], Image.Image]:
+    """Return what opens files with one of Pillow's plugins; it is imported when the first such file comes."""
+
+    def open(file: io.BytesIO) -> Image.Image:
+        image: Image.Image = getattr(import_module(f"PIL.{module}"), name)(file)
+        return image
+
+    return open
+
+
 def _brands(head: bytes) -> set[bytes]:
     """Return the brands of an ISO media file (HEIC, AVIF, MP4); empty for any other file."""
     if head[4:8] != b"ftyp":
@@ -89,22 +93,28 @@ def _open_heic(file: io.BytesIO) -> Image.Image:
     return image
 
 
-class _TiffImageFile(TiffImagePlugin.TiffImageFile):
-    def load_prepare(self) -> None:
-        """Make room for the pixels without comparing their number with Pillow's own limit; `decode` has done that."""
-        if self._im is None:
-            self.im = Image.core.new(self.mode, self._tile_size)
-        super().load_prepare()
+@cache
+def _tiff_plugin() -> Any:
+    from PIL import TiffImagePlugin
+
+    class TiffImageFile(TiffImagePlugin.TiffImageFile):
+        def load_prepare(self) -> None:
+            """Make room for the pixels without comparing their number with Pillow's own limit; `decode` has done it."""
+            if self._im is None:
+                self.im = Image.core.new(self.mode, self._tile_size)
+            super().load_prepare()
+
+    return TiffImageFile
 
 
 def _open_tiff(file: io.BytesIO) -> Image.Image:
-    image = _TiffImageFile(file)
+    image = _tiff_plugin()(file)
     is_dng, is_thumbnail = 50706 in image.tag_v2, image.tag_v2.get(254, 0) & 1
     if is_dng or is_thumbnail:
         raise ImageError(
             "This is a camera raw file, of which only a thumbnail could be read. Export it as JPEG or TIFF and retry."
         )
-    return image
+    return cast(Image.Image, image)
 
 
 def _read_webp_size(head: bytes) -> Size | None:
@@ -129,24 +139,24 @@ FORMATS = (
         "image/png",
         ".png",
         lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
-        PngImagePlugin.PngImageFile,
+        _plugin("PngImagePlugin", "PngImageFile"),
     ),
     ImageFormat(
         "JPEG",
         "image/jpeg",
         ".jpg",
         lambda head: head.startswith(b"\xff\xd8\xff"),
-        JpegImagePlugin.jpeg_factory,
+        _plugin("JpegImagePlugin", "jpeg_factory"),
     ),
     ImageFormat(
         "WebP",
         "image/webp",
         ".webp",
         lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
-        WebPImagePlugin.WebPImageFile,
+        _plugin("WebPImagePlugin", "WebPImageFile"),
         _read_webp_size,
     ),
-    ImageFormat("AVIF", "image/avif", ".avif", _is_avif, AvifImagePlugin.AvifImageFile),
+    ImageFormat("AVIF", "image/avif", ".avif", _is_avif, _plugin("AvifImagePlugin", "AvifImageFile")),
     ImageFormat("HEIC", "image/heic", ".heic", _is_heic, _open_heic),
     ImageFormat(
         "TIFF",
@@ -155,13 +165,15 @@ FORMATS = (
         lambda head: head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
         _open_tiff,
     ),
-    ImageFormat("BMP", "image/bmp", ".bmp", lambda head: head.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
+    ImageFormat(
+        "BMP", "image/bmp", ".bmp", lambda head: head.startswith(b"BM"), _plugin("BmpImagePlugin", "BmpImageFile")
+    ),
     ImageFormat(
         "GIF",
         "image/gif",
         ".gif",
         lambda head: head.startswith((b"GIF87a", b"GIF89a")),
-        GifImagePlugin.GifImageFile,
+        _plugin("GifImagePlugin", "GifImageFile"),
         _read_gif_size,
     ),
 )

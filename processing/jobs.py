@@ -46,6 +46,7 @@ class Job:
         self.step = "Waiting"
         self.fraction = 0.0
         self.result: Any = None
+        self.early: Any = None
         self.error: BaseException | None = None
         self.future: Future[None] = Future()
         self._task: Callable[[Job], Any] | None = task
@@ -60,6 +61,10 @@ class Job:
     def report(self, step: str, fraction: float) -> None:
         """Tell which step began and what fraction of the job is done, in [0, 1]."""
         self.step, self.fraction = step, fraction
+
+    def publish(self, value: Any) -> None:
+        """Give out as `early` what can be shown while the rest is being done."""
+        self.early = value
 
     def cancel(self) -> None:
         """Ask the job to stop: at once while it is queued, at the next opportunity while it runs."""
@@ -94,7 +99,7 @@ class Job:
             self._finish(FAILED)
 
     def _finish(self, state: str) -> None:
-        self._task = self.payload = None  # a finished job must not keep the photo alive
+        self._task = self.payload = self.early = None  # a finished job must not keep the photo alive
         self.fraction, self.state = 1.0, state
         self.future.set_result(None)
 

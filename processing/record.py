@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +127,8 @@ def read_record(folder: Path) -> ArtifactRecord | None:
 
 
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and needed when something is stored
+
     versions = {"python": platform.python_version()}
     for package in _VERSIONED:
         try:

@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import PngImagePlugin
 
 from processing.bands import Tick, ignore
 from processing.composite import cut_out
@@ -56,10 +55,26 @@ class ArtifactStore:
         self.root = root if root is not None else default_root()
         self._records: dict[str, ArtifactRecord] = {}  # records never change, so each is read once
 
-    def save(self, result: Result, owner: str = LOCAL_OWNER, tick: Tick = ignore) -> ArtifactRecord:
+    def save(
+        self,
+        result: Result,
+        owner: str = LOCAL_OWNER,
+        *,
+        previews: tuple[bytes, bytes] | None = None,
+        tick: Tick = ignore,
+    ) -> ArtifactRecord:
         """Write a result; it exists for others only once everything is on disk.
 
-        For `tick` see `processing.bands`.
+        Parameters
+        ----------
+        result : Result
+            What to write.
+        owner : str
+            Whose it is.
+        previews : tuple of bytes, optional
+            What `encode_preview` made of photo and cutout, if somebody has needed them already.
+        tick : callable, optional
+            See `processing.bands`.
 
         Returns
         -------
@@ -71,16 +86,22 @@ class ArtifactStore:
         StoreError
             If the folder cannot be written; what was begun is removed.
         """
-        source, pixels = result.source, result.pixels
-        encoded = result.encode(lambda share: tick(0.4 * share))
-        levels = to_16_bit(result.matte, lambda share: tick(0.4 + 0.1 * share))
+        source = result.source
+        before, after = previews or (
+            encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=lambda share: tick(0.2 * share)),
+            encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=lambda share: tick(0.2 + 0.2 * share)),
+        )
+        encoded = result.encode(lambda share: tick(0.4 + 0.3 * share))
+        levels = to_16_bit(result.matte, lambda share: tick(0.7 + 0.1 * share))
+        alpha = encode_png(levels, tick=lambda share: tick(0.8 + 0.1 * share))
+        thumbnail = encode_preview(result.pixels, long_side=THUMBNAIL_SIDE, tick=lambda share: tick(0.9 + 0.1 * share))
         contents = {
             "source": ("source" + source.suffix, source.data),
-            "alpha": ("alpha.png", encode_png(levels, tick=lambda share: tick(0.5 + 0.1 * share))),
+            "alpha": ("alpha.png", alpha),
             "result": ("result" + encoded.suffix, encoded.data),
-            "before": ("before.webp", encode_preview(source.pixels, long_side=PREVIEW_SIDE)),
-            "preview": ("preview.webp", encode_preview(pixels, long_side=PREVIEW_SIDE)),
-            "thumbnail": ("thumbnail.webp", encode_preview(pixels, long_side=THUMBNAIL_SIDE)),
+            "before": ("before.webp", before),
+            "preview": ("preview.webp", after),
+            "thumbnail": ("thumbnail.webp", thumbnail),
         }
         record = describe(result, contents, owner)
         self._write(record, dict(contents.values()))
@@ -328,8 +349,10 @@ def default_root() -> Path:
 
 
 def _decode_alpha(data: bytes, path: Path) -> np.ndarray:
+    from PIL.PngImagePlugin import PngImageFile  # unlike Image.open it has no limit of its own
+
     try:
-        image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+        image = PngImageFile(io.BytesIO(data))
         return np.asarray(image, np.float32) / np.float32(65535)
     except Exception as error:  # whatever a broken file provokes in Pillow
         raise StoreError(f"{path} is damaged and cannot be read. Run the photo again.") from error

@@ -94,6 +94,56 @@ def test_cancel_ends_a_run_in_flight_and_keeps_the_photo(controller, settle, ses
     assert store.list("anna") == []
 
 
+@pytest.fixture
+def saving(store, monkeypatch):
+    """Return two events: a save has begun, and it may go on."""
+    begun, may_go_on, save = threading.Event(), threading.Event(), store.save
+
+    def wait_and_save(result, owner, *, tick, **options):
+        begun.set()
+        assert may_go_on.wait(30)
+        tick(0.0)
+        return save(result, owner, tick=tick, **options)
+
+    monkeypatch.setattr(store, "save", wait_and_save)
+    return begun, may_go_on
+
+
+def test_the_cutout_is_shown_while_it_is_being_saved(controller, settle, saving):
+    begun, may_go_on = saving
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    assert begun.wait(30)
+    controller.poll()
+    assert controller.step.startswith("Saving the result")
+    with Image.open(io.BytesIO(controller.after)) as preview:
+        assert preview.mode == "RGBA"
+    assert controller.record is None
+    shown = []
+    controller.param.watch(lambda event: shown.append(event.new), "after")
+    may_go_on.set()
+    settle(controller)
+    assert controller.record is not None
+    assert shown == [], "the page keeps the picture that it has"
+
+
+def test_cancel_while_a_result_is_being_saved_stores_and_shows_nothing(controller, settle, saving, store):
+    begun, may_go_on = saving
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    controller.run()
+    job = controller._job
+    assert begun.wait(30)
+    controller.poll()
+    controller.cancel()
+    assert controller.after is None
+    may_go_on.set()
+    job.future.result(30)
+    assert job.state == CANCELLED
+    assert store.list("anna") == []
+
+
 def test_progress_names_the_step_and_only_grows(controller, settle, session):
     controller.load(CAT, "cat.jpg")
     settle(controller)
@@ -212,6 +262,7 @@ def test_an_unwritable_store_gives_a_notice_and_keeps_the_photo(controller, sett
     store.root.write_text("a file where the folder should be")
     run_cat(controller, settle)
     assert "cannot be saved" in controller.notice.text
+    assert controller.after is None
     assert controller.can_run
 
 
