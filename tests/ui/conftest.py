@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from serving import Server
 
+
 class Visitor:
     """One person at the page; knows what a person sees."""
 

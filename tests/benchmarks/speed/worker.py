@@ -1,0 +1,93 @@
+"""One side of the benchmark, in a Python of its own: reads a task a line from stdin, answers one JSON line each.
+
+    python worker.py cutout|rembg MODEL.onnx
+
+A task is `image IN OUT` (a whole image, file to file) or `png OUT` (encode the last cutout again). The answer has wall
+and CPU seconds of the task, those of the model's run within it, and the peak memory of the process so far.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime
+
+inference = {"wall_s": 0.0, "cpu_s": 0.0}
+
+
+class TimedSession(onnxruntime.InferenceSession):
+    """Adds up what runs of the model cost, on whichever side calls it."""
+
+    def run(self, *args, **kwargs):
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            return super().run(*args, **kwargs)
+        finally:
+            inference["wall_s"] += time.perf_counter() - wall
+            inference["cpu_s"] += time.process_time() - cpu
+
+
+def cutout_side(model: Path) -> dict[str, Callable]:
+    """The project as it is installed, with its defaults."""
+    from processing import remove_background
+
+    last = {}
+
+    def image(source: str, target: str) -> None:
+        last["result"] = remove_background(source)
+        last["result"].save(target)
+
+    def png(target: str) -> int:
+        return last["result"].save(target).stat().st_size
+
+    return {"image": image, "png": png}
+
+
+def rembg_side(model: Path) -> dict[str, Callable]:
+    """Rembg as its README shows it: open, remove with a session, save."""
+    import rembg
+    from PIL import Image
+
+    session = rembg.new_session("u2net_custom", model_path=str(model))
+    last = {}
+
+    def image(source: str, target: str) -> None:
+        last["cutout"] = rembg.remove(Image.open(source), session=session)
+        last["cutout"].save(target)
+
+    def png(target: str) -> int:
+        buffer = io.BytesIO()
+        last["cutout"].save(buffer, "PNG")
+        Path(target).write_bytes(buffer.getvalue())
+        return len(buffer.getvalue())
+
+    return {"image": image, "png": png}
+
+
+def main() -> None:
+    """Answer tasks until stdin ends."""
+    onnxruntime.InferenceSession = TimedSession
+    tasks = {"cutout": cutout_side, "rembg": rembg_side}[sys.argv[1]](Path(sys.argv[2]))
+    for line in sys.stdin:
+        name, *arguments = line.rstrip("\n").split("\t")
+        inference.update(wall_s=0.0, cpu_s=0.0)
+        wall, cpu = time.perf_counter(), time.process_time()
+        size = tasks[name](*arguments)
+        answer = {
+            "wall_s": time.perf_counter() - wall,
+            "cpu_s": time.process_time() - cpu,
+            "inference": dict(inference),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "size_bytes": size,
+        }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
