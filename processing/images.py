@@ -157,10 +157,11 @@ class _WatchedFile(io.BytesIO):
 
     def __init__(self, data: bytes, tick: Tick) -> None:
         super().__init__(data)
-        self._tick, self._length = tick, len(data)
+        self._tick, self._length, self._furthest = tick, len(data), 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._tick(min(1.0, self.tell() / self._length))
+        self._furthest = min(max(self._furthest, self.tell()), self._length)
+        self._tick(self._furthest / self._length)
         return super().read(size)
 
 

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from processing.composite import over
 from processing.encoders import ENCODERS, check_output, encode, encode_preview, find_encoder
-from processing.errors import EncodingError, RecipeError
+from processing.errors import Cancelled, EncodingError, RecipeError
 
 
 def names(*contents):
@@ -211,6 +211,27 @@ def test_preview_fits_the_long_side_and_is_never_enlarged(shape, size):
     preview = opened(encode_preview(noise(*shape), long_side=100))
     assert preview.format == "WEBP"
     assert preview.size == size
+
+
+@pytest.mark.parametrize("format", ENCODERS)
+@pytest.mark.parametrize("long_side", [0, 300])
+def test_encoding_tells_how_far_it_is(format, long_side):
+    shares = []
+    background = "transparent" if ENCODERS[format].keeps_alpha else "white"
+    encode(noise(700, 900, channels=4), format, background, long_side=long_side, tick=shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] >= 0
+    assert shares[-1] == 1
+    assert len(set(shares)) >= 2
+
+
+def test_encoding_stops_when_it_is_cancelled():
+    def tick(share):
+        if share > 0.6:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        encode(noise(700, 900, channels=4), "png", tick=tick)
 
 
 def test_preview_of_a_photo_is_opaque():

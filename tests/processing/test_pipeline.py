@@ -143,10 +143,10 @@ def test_every_step_is_timed():
 def test_progress_tells_each_step_as_it_begins():
     told = []
     run(file_of(noise(4, 4)), pool=pool_of([[1.0]]), progress=lambda step, fraction: told.append((step, fraction)))
-    assert [step for step, _ in told] == STEPS
+    assert list(dict.fromkeys(step for step, _ in told)) == STEPS
     fractions = [fraction for _, fraction in told]
     assert fractions[0] == 0
-    assert fractions == sorted(set(fractions))
+    assert fractions == sorted(fractions)
     assert fractions[-1] < 1
 
 
@@ -161,7 +161,42 @@ def test_run_that_is_cancelled_as_a_step_begins_gives_nothing(step):
 
     with pytest.raises(Cancelled):
         run(file_of(noise(4, 4)), pool=pool_of([[1.0]]), progress=progress, cancel=token)
-    assert told == STEPS[: STEPS.index(step) + 1]
+    assert list(dict.fromkeys(told)) == STEPS[: STEPS.index(step) + 1]
+
+
+@pytest.fixture
+def every_tick(monkeypatch):
+    monkeypatch.setattr("processing.steps._REPORT_EVERY_S", 0)
+    monkeypatch.setattr("processing.steps._REPEAT_AFTER_S", 60)
+
+
+LARGE = file_of(noise(1500, 1000), "JPEG", quality=95)
+
+
+@pytest.mark.usefixtures("every_tick")
+@pytest.mark.parametrize("step", ["Reading the photo", "Finding the subject", "Cutting out"])
+def test_large_photo_reports_within_a_step(step):
+    told = []
+    run(LARGE, pool=pool_of([[1.0]]), progress=lambda step, fraction: told.append((step, fraction)))
+    within = [fraction for each, fraction in told if each == step]
+    assert len(set(within)) >= 4
+    assert within == sorted(within)
+
+
+@pytest.mark.usefixtures("every_tick")
+@pytest.mark.parametrize("step", ["Reading the photo", "Finding the subject", "Cutting out"])
+def test_run_that_is_cancelled_within_a_step_stops_there(step):
+    token, told = CancelToken(), []
+
+    def progress(begun, fraction):
+        told.append(begun)
+        if told.count(step) == 3:
+            token.cancel()
+
+    with pytest.raises(Cancelled):
+        run(LARGE, pool=pool_of([[1.0]]), progress=progress, cancel=token)
+    assert told[-1] == step
+    assert told.count(step) == 3
 
 
 def test_inference_in_flight_hears_of_the_cancelling():

@@ -20,7 +20,7 @@ from images import ADOBE_PRIMARIES, ball, file_of, noise, rgb_profile
 from PIL import Image
 
 import processing.store
-from processing.errors import ImageError, StoreError
+from processing.errors import Cancelled, ImageError, StoreError
 from processing.files import write_atomically
 from processing.pipeline import remove_background
 from processing.recipe import Recipe
@@ -228,6 +228,23 @@ def test_owner_sees_and_gets_only_their_own(store, fake_result):
     with pytest.raises(StoreError) as missing:
         store.get("20260101T000000Z-00000000", "anna")
     assert str(refusal.value).replace(theirs, "ID") == str(missing.value).replace("20260101T000000Z-00000000", "ID")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.75, 0.8])
+def test_a_save_that_is_cancelled_leaves_nothing(store, fake_result, share):
+    def tick(done):
+        if done >= share:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        store.save(fake_result(), tick=tick)
+    assert store.list(None) == []
+    assert not store.root.exists() or list(store.root.iterdir()) == []
+
+
+def test_a_save_takes_previews_that_are_there_already(store, fake_result):
+    record = store.save(fake_result(), previews=(b"before", b"after"))
+    assert (store.read(record, "before"), store.read(record, "preview")) == (b"before", b"after")
 
 
 def test_get_gives_what_was_saved(store, fake_result):

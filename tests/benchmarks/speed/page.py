@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
@@ -13,6 +14,11 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import chromium
+from bokeh.embed import file_html
+from bokeh.layouts import row
+from bokeh.plotting import figure
+from bokeh.resources import INLINE
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 from serving import Server
 
@@ -72,6 +78,7 @@ def measure(page: Page, server: Server, photo: Path) -> dict[str, float]:
         "upload_s": upload / 1e3,
         "run_s": ran / 1e3,
         "pipeline_s": pipeline,
+        "wait_s": ran / 1e3 - pipeline,
         "stored_s": stored / 1e3,
         "background_s": changed / 1e3,
     }
@@ -83,3 +90,23 @@ def medians(photos: list[Path], rounds: int) -> dict[str, float]:
         measure(page, server, photos[0])
         runs = [measure(page, server, photo) for _ in range(rounds) for photo in photos]
     return {name: median(run[name] for run in runs) for name in runs[0]}
+
+
+def draw_growth(runs: list[tuple[float, float, float]], path: Path) -> None:
+    """Draw seconds of CPU and megabytes of memory over megapixels as one picture."""
+    megapixels, seconds, megabytes = zip(*runs, strict=True)
+    plots = []
+    for title, values, colour in (("CPU, seconds", seconds, "#0f766e"), ("Peak memory, MB", megabytes, "#b45309")):
+        plot = figure(width=420, height=300, title=title, x_axis_label="megapixels", toolbar_location=None)
+        plot.line(megapixels, values, color=colour, line_width=2)
+        plot.scatter(megapixels, values, color=colour, size=7)
+        plot.y_range.start = 0
+        plots.append(plot)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.ARGUMENTS)
+        sheet = browser.new_page(viewport={"width": 860, "height": 320}, device_scale_factor=2)
+        sheet.set_content(file_html(row(*plots), INLINE, "growth"))
+        sheet.wait_for_timeout(1000)
+        picture = Image.open(io.BytesIO(sheet.screenshot()))
+        browser.close()
+    picture.convert("RGB").save(path, quality=85, method=6)

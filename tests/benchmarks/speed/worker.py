@@ -2,8 +2,10 @@
 
     python worker.py cutout|rembg MODEL.onnx
 
-A task is `image IN OUT` (a whole image, file to file) or `png OUT` (encode the last cutout again). The answer has wall
-and CPU seconds of the task, those of the model's run within it, and the peak memory of the process so far.
+A task is `image IN OUT` (a whole image, file to file), `png OUT` (encode the last cutout again) or, on our side,
+`limit IN` (what no program can do without: decode the file, run the model, write every pixel of the cutout once). The
+answer has wall and CPU seconds of the task, those of the model's run within it, and the peak memory of the process so
+far.
 """
 
 from __future__ import annotations
@@ -36,8 +38,9 @@ class TimedSession(onnxruntime.InferenceSession):
 def cutout_side(model: Path) -> dict[str, Callable]:
     """The project as it is installed, with its defaults."""
     from processing import remove_background
+    from processing.sessions.pool import default_pool
 
-    last = {}
+    last: dict = {}
 
     def image(source: str, target: str) -> None:
         last["result"] = remove_background(source)
@@ -46,7 +49,15 @@ def cutout_side(model: Path) -> dict[str, Callable]:
     def png(target: str) -> int:
         return last["result"].save(target).stat().st_size
 
-    return {"image": image, "png": png}
+    def limit(source: str) -> None:
+        import numpy as np
+        from PIL import Image
+
+        Image.open(source).load()
+        default_pool().get(last["result"].model).predict(last["result"].tensor)
+        np.copyto(last.setdefault("room", np.empty_like(last["result"].pixels)), last["result"].pixels)
+
+    return {"image": image, "png": png, "limit": limit}
 
 
 def rembg_side(model: Path) -> dict[str, Callable]:
