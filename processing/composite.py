@@ -44,13 +44,18 @@ def cut_out(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = igno
     ndarray of uint8, shape (H, W, 4)
         Cutout, straight alpha.
     """
-    cutout = np.empty((*image.shape[:2], 4), np.uint8)
+    cutout = np.zeros((*image.shape[:2], 4), np.uint8)
     for rows in bands(len(image), cutout[0].nbytes, tick):
-        part, levels = cutout[rows], np.rint(alpha[rows] * np.float32(255))
+        matte = alpha[rows]
+        columns = np.flatnonzero(matte.any(axis=0))
+        if not len(columns):
+            continue
+        span = slice(columns[0], columns[-1] + 1)
+        part, levels = cutout[rows, span], np.rint(matte[:, span] * np.float32(255))
         part[..., 3] = levels
         visible = levels > 0
         for channel in range(3):  # a channel at a time is much faster than one masked assignment
-            np.multiply(image[rows, :, channel], visible, out=part[..., channel])
+            np.multiply(image[rows, span, channel], visible, out=part[..., channel])
     return cutout
 
 

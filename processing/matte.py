@@ -46,35 +46,42 @@ class AlphaMatte:
         return self[:]
 
     def _enlarged(self, start: int, stop: int) -> np.ndarray:
-        """Interpolate some rows with a bicubic kernel, as Pillow does with the whole."""
-        (height, width), (small_height, small_width) = self.shape, self.small.shape
-        down, across = small_height / height, small_width / width  # of a pixel of the photo, in pixels of the model
-        around = _reach(down)
-        near = self.small[max(0, math.floor(start * down) - around) : math.ceil(stop * down) + around]
-        if near.min() == 1:
-            return np.ones((stop - start, width), np.float32)
-        alpha = np.zeros((stop - start, width), np.float32)
+        """Interpolate some rows with a bicubic kernel; the result is that of Pillow's, at a quarter of its cost."""
+        weights, around = _weights(self.small.shape[0], self.shape[0], start, stop)
+        near = self._wide[around]
         columns = np.flatnonzero(near.any(axis=0))
+        alpha = np.zeros((stop - start, self.shape[1]), np.float32)
         if len(columns):
-            around = _reach(across)
-            left = math.floor(max(0, columns[0] - around) / across)
-            right = min(width, math.ceil((columns[-1] + 1 + around) / across))
-            box = (
-                left * small_width / width,
-                start * small_height / height,
-                right * small_width / width,
-                stop * small_height / height,
-            )
-            enlarged = self._image.resize((right - left, stop - start), Image.Resampling.BICUBIC, box)
-            # Bicubic runs a little under 0 and over 1 beside an edge.
-            np.clip(np.asarray(enlarged), 0, 1, out=alpha[:, left:right])
+            span = slice(columns[0], columns[-1] + 1)
+            # A few rows at a time, which depend on about five; einsum, because the threads behind `@` cost more than
+            # they save here.
+            step = max(1, self.shape[0] // self.small.shape[0])
+            for first in range(0, len(alpha), step):
+                some = weights[first : first + step]
+                used = np.flatnonzero(some.any(axis=0))
+                taps = slice(used[0], used[-1] + 1)
+                np.einsum("rt,tc->rc", some[:, taps], near[taps, span], out=alpha[first : first + step, span])
+            np.clip(alpha, 0, 1, out=alpha)  # bicubic runs a little under 0 and over 1 beside an edge
         return alpha
 
     @cached_property
-    def _image(self) -> Image.Image:
-        return Image.fromarray(self.small)
+    def _wide(self) -> np.ndarray:
+        """The matte with the photo's width and the model's height."""
+        wide = Image.fromarray(self.small).resize((self.shape[1], self.small.shape[0]), Image.Resampling.BICUBIC)
+        return np.asarray(wide)
 
 
-def _reach(scale: float) -> int:
-    """Pixels on each side of a place that have a say in it: 2, more where the matte is made smaller; and 1 to spare."""
-    return math.ceil(2 * max(1.0, scale)) + 1
+def _weights(small: int, large: int, start: int, stop: int) -> tuple[np.ndarray, slice]:
+    """Return what some of `large` rows are made of: float32 weights, shape (stop - start, k), of k of `small` rows.
+
+    Cubic convolution with a = -0.5 (Keys, IEEE Transactions on Acoustics, Speech, and Signal Processing, 1981), made
+    wider where rows become fewer.
+    """
+    scale = small / large
+    width = max(1.0, scale)
+    centres = (np.arange(start, stop) + 0.5) * scale
+    around = slice(max(0, math.floor(centres[0] - 2 * width)), min(small, math.ceil(centres[-1] + 2 * width)))
+    distance = np.abs(np.arange(around.start, around.stop) + 0.5 - centres[:, np.newaxis]) / width
+    inner, outer = (1.5 * distance - 2.5) * distance**2 + 1, ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weights = np.where(distance < 1, inner, np.where(distance < 2, outer, 0))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), around
