@@ -37,8 +37,8 @@ class Steps:
 
     Attributes
     ----------
-    cancel : CancelToken
-        The one that was given, or one that nobody sets.
+    progress, cancel
+        Those that were given; if no token was, one that nobody sets.
     timings_s : dict of str to float
         Seconds of the steps so far.
     """
@@ -46,13 +46,13 @@ class Steps:
     def __init__(self, progress: Progress | None = None, cancel: CancelToken | None = None) -> None:
         self.cancel = cancel or CancelToken()
         self.timings_s: dict[str, float] = {}
-        self._progress = progress
+        self.progress = progress
 
     @contextmanager
     def __call__(self, title: str, start: float, end: float, key: str) -> Iterator[Tick]:
         """Do the step that takes the whole from the fraction `start` to `end`; its time is kept under `key`."""
         self.cancel.raise_if_cancelled()
-        report = _Report(self._progress, title, start, end) if self._progress else None
+        report = _Report(self.progress, title, start, end) if self.progress else None
         started = time.perf_counter()
 
         def tick(share: float) -> None:

@@ -231,7 +231,7 @@ def folder(bench: Bench) -> list[str]:
             raise RuntimeError(f"{side} made {made} of 40 files")
         return 40 / wall
 
-    runs = bench.take_turns(run, rounds=3)
+    runs = bench.take_turns(run, rounds=max(1, bench.rounds // 2))
     rates = (median(runs[side]) for side in runs)
     return [row("folder of 40 photos, 2 and 12 MP", *rates, "images/s", "3", more_is_better=True)]
 
@@ -247,6 +247,34 @@ def in_the_page(bench: Bench) -> list[str]:
         "12 MP in the page: another background chosen to painted": (figures["background_s"], "0.2 s"),
     }
     return [f"| {what} | {seconds:.3g} s | | | {asked} |" for what, (seconds, asked) in waits.items()]
+
+
+def profile(bench: Bench) -> list[str]:
+    """Where the time of a 12 MP photo goes."""
+    photos = write_photos(bench.scratch / "12mp", 12)
+    with Worker(bench, "cutout") as worker:
+        worker.do("image", photos[0], bench.scratch / "out.png")
+        runs = [worker.do("image", photo, bench.scratch / "out.png") for _ in range(bench.rounds) for photo in photos]
+    steps = {step: median(run["steps_s"][step] for run in runs) for step in runs[0]["steps_s"]}
+    steps["of predict, the model itself"] = median(run["inference"]["wall_s"] for run in runs)
+    return [f"| 12 MP, {step} | {1e3 * seconds:.0f} ms | | | |" for step, seconds in steps.items()]
+
+
+def manners(bench: Bench) -> list[str]:
+    """How long a long run says nothing, and how long a cancel takes."""
+    rows = []
+    for megapixels in (12, 100):
+        photo = write_photos(bench.scratch / f"{megapixels}mp", megapixels, 1)[0]
+        with Worker(bench, "cutout") as worker:
+            worker.do("image", photo, bench.scratch / "out.png")
+            answer = worker.do("manners", photo)
+        rows.append(
+            f"| {megapixels} MP, longest time without a sign of progress | {answer['silence_s']:.2g} s | | | 0.5 s |"
+        )
+        rows.append(
+            f"| {megapixels} MP, from Cancel to the end, worst of 20 | {answer['cancel_s']:.2g} s | | | 0.2 s |"
+        )
+    return rows
 
 
 def growth(bench: Bench) -> list[str]:
@@ -271,6 +299,8 @@ ROWS: dict[str, Callable[[Bench], list[str]]] = {
     "memory": peak_memory,
     "folder": folder,
     "page": in_the_page,
+    "profile": profile,
+    "manners": manners,
     "growth": growth,
 }
 

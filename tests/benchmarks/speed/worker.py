@@ -2,18 +2,21 @@
 
     python worker.py cutout|rembg MODEL.onnx
 
-A task is `image IN OUT` (a whole image, file to file), and on our side also `png OUT` (encode the last cutout
-again), `pillow OUT` (the same with Pillow's defaults, as rembg does) and `limit IN` (what no program can do without: decode the file, run the model, write every pixel of the cutout once). The
-answer has wall and CPU seconds of the task, those of the model's run within it, and the peak memory of the process so
-far.
+A task is `image IN OUT` (a whole image, file to file), and on our side also `png OUT` (encode the last cutout again),
+`pillow OUT` (the same with Pillow's defaults, as rembg does) and `limit IN` (what no program can do without: decode the
+file, run the model, write every pixel of the cutout once) and `manners IN` (how long a run is silent, and how long a
+cancel takes). The answer has wall and CPU seconds of the task, those of
+the model's run within it, and the peak memory of the process so far.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,9 +45,11 @@ def cutout_side(model: Path) -> dict[str, Callable]:
 
     last: dict = {}
 
-    def image(source: str, target: str) -> None:
+    def image(source: str, target: str) -> dict[str, dict[str, float]]:
         last["result"] = remove_background(source)
+        before = time.perf_counter()
         last["result"].save(target)
+        return {"steps_s": {**last["result"].timings_s, "encode and write": time.perf_counter() - before}}
 
     def png(target: str) -> int:
         data = last["result"].encode().data
@@ -65,7 +70,59 @@ def cutout_side(model: Path) -> dict[str, Callable]:
         default_pool().get(last["result"].model).predict(last["result"].tensor)
         np.copyto(last.setdefault("room", np.empty_like(last["result"].pixels)), last["result"].pixels)
 
-    return {"image": image, "png": png, "pillow": pillow, "limit": limit}
+    def manners(source: str) -> dict[str, float]:
+        return {"silence_s": longest_silence(Path(source)), "cancel_s": slowest_cancel(Path(source))}
+
+    return {"image": image, "png": png, "pillow": pillow, "limit": limit, "manners": manners}
+
+
+def longest_silence(photo: Path) -> float:
+    """Give the longest time between two progress events of a run, file to file."""
+    from processing.steps import Steps
+
+    heard = [time.perf_counter()]
+    _work(photo, Steps(lambda step, fraction: heard.append(time.perf_counter())))
+    heard.append(time.perf_counter())
+    return max(later - earlier for earlier, later in itertools.pairwise(heard))
+
+
+def slowest_cancel(photo: Path, tries: int = 20) -> float:
+    """Give the longest time from a cancel, at moments spread over a run, to its end."""
+    from processing.cancellation import CancelToken
+    from processing.errors import Cancelled
+    from processing.steps import Steps
+
+    started = time.perf_counter()
+    _work(photo, Steps())
+    lasted, slowest = time.perf_counter() - started, 0.0
+    for number in range(tries):
+        token = CancelToken()
+        cancelled = [0.0]
+
+        def cancel(token: CancelToken = token, cancelled: list[float] = cancelled) -> None:
+            cancelled[0] = time.perf_counter()
+            token.cancel()
+
+        timer = threading.Timer(lasted * (number + 0.5) / tries, cancel)
+        timer.start()
+        try:
+            _work(photo, Steps(cancel=token))
+        except Cancelled:
+            slowest = max(slowest, time.perf_counter() - cancelled[0])
+        timer.cancel()
+    return slowest
+
+
+def _work(photo: Path, steps) -> None:
+    """Do what a run in the page does, without a page: the pipeline, the preview and the file."""
+    from processing import run
+    from processing.encoders import encode_preview
+
+    result = run(photo.read_bytes(), progress=steps.progress, cancel=steps.cancel)
+    with steps("Drawing the preview", 0.5, 0.6, "preview") as tick:
+        encode_preview(result.pixels, long_side=1600, tick=tick)
+    with steps("Saving", 0.6, 1.0, "save") as tick:
+        result.encode(tick)
 
 
 def rembg_side(model: Path) -> dict[str, Callable]:
@@ -81,6 +138,14 @@ def rembg_side(model: Path) -> dict[str, Callable]:
     return {"image": image}
 
 
+def peak_mb() -> float:
+    """Give the peak memory of this process. Linux's own count starts with the program; getrusage's with its parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main() -> None:
     """Answer tasks until stdin ends."""
     onnxruntime.InferenceSession = TimedSession
@@ -89,13 +154,13 @@ def main() -> None:
         name, *arguments = line.rstrip("\n").split("\t")
         inference.update(wall_s=0.0, cpu_s=0.0)
         wall, cpu = time.perf_counter(), time.process_time()
-        size = tasks[name](*arguments)
+        outcome = tasks[name](*arguments)
         answer = {
             "wall_s": time.perf_counter() - wall,
             "cpu_s": time.process_time() - cpu,
             "inference": dict(inference),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "size_bytes": size,
+            "peak_mb": peak_mb(),
+            **(outcome if isinstance(outcome, dict) else {"size_bytes": outcome}),
         }
         print(json.dumps(answer), flush=True)
 
