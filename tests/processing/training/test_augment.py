@@ -1,8 +1,6 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
+from images import file_of
 
 pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
@@ -10,18 +8,12 @@ from processing.training.augment import Mixture, Samples, empty_part, paste, vie
 from processing.training.data import Pair, Sampler
 
 
-def png(array):
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def pairs():
     picture, mask = np.full((90, 120, 3), (10, 60, 200), np.uint8), np.zeros((90, 120), np.uint8)
     picture[30:70, 20:60] = (250, 120, 10)
     mask[30:70, 20:60] = 255
-    return [Pair("0", "a", png(picture), png(mask))]
+    return [Pair("0", "a", file_of(picture), file_of(mask))]
 
 
 @pytest.mark.parametrize("kind", ["real", "pasted", "rendered", "empty"])

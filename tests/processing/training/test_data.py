@@ -1,10 +1,9 @@
 import csv
-import io
 import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from images import file_of
 
 pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
@@ -12,17 +11,11 @@ from processing.errors import DatasetError
 from processing.training.data import Pair, Sampler, read_backgrounds, read_pairs, split
 
 
-def png(array):
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "set").mkdir()
-    (tmp_path / "set/a.png").write_bytes(png(np.full((4, 6, 3), (250, 10, 20), np.uint8)))
-    (tmp_path / "set/m.png").write_bytes(png(np.eye(4, 6, dtype=np.uint8) * 255))
+    (tmp_path / "set/a.png").write_bytes(file_of(np.full((4, 6, 3), (250, 10, 20), np.uint8)))
+    (tmp_path / "set/m.png").write_bytes(file_of(np.eye(4, 6, dtype=np.uint8) * 255))
     write_manifest(tmp_path / "set", [{"id": "one", "image": "a.png", "mask": "m.png", "source": "red"}])
     return tmp_path / "set"
 
