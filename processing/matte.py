@@ -15,9 +15,8 @@ from PIL import Image
 class AlphaMatte:
     """An alpha matte in [0, 1], read like an array of float32, shape (H, W), a slice of rows at a time.
 
-    `matte[100:164]` are 64 rows; `numpy.asarray(matte)` is all of it. A matte of 12 megapixels takes 48 MB and most of
-    it is plainly 0 or 1, so nothing is enlarged before it is looked at, and nothing is computed where the model's matte
-    is constant.
+    `matte[100:164]` are 64 rows; `numpy.asarray(matte)` is all of it. A matte of 12 megapixels takes 48 MB, so nothing is
+    enlarged before it is looked at, and nothing is computed where the model's matte is empty.
 
     Parameters
     ----------
@@ -46,7 +45,7 @@ class AlphaMatte:
         return self[:]
 
     def _enlarged(self, start: int, stop: int) -> np.ndarray:
-        """Interpolate some rows with a bicubic kernel; the result is that of Pillow's, at a quarter of its cost."""
+        """Interpolate some rows with a bicubic kernel; the result is that of Pillow's, at half of its cost."""
         weights, around = _weights(self.small.shape[0], self.shape[0], start, stop)
         near = self._wide[around]
         columns = np.flatnonzero(near.any(axis=0))

@@ -1,14 +1,18 @@
 """Big pictures a band of rows at a time: every row once, whatever the sizes."""
 
+import io
+
 import numpy as np
 import pytest
-from images import noise
-from PIL import Image
+from images import P3_CORNERS, file_of, noise, rgb_profile, seen
+from PIL import Image, ImageCms
+from PIL.ExifTags import Base
 
 from processing.bands import bands
 from processing.composite import cut_out, over
 from processing.encoders import to_16_bit
 from processing.errors import Cancelled
+from processing.images import decode
 from processing.matte import AlphaMatte
 from processing.resizing import shrink
 
@@ -76,6 +80,31 @@ def test_matte_as_an_array_is_made_once():
 @pytest.fixture
 def in_narrow_bands(monkeypatch):
     monkeypatch.setattr("processing.bands.bands.__kwdefaults__", {"band_bytes": 1000})
+
+
+@pytest.mark.usefixtures("in_narrow_bands")
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photo_that_is_turned_by_bands_is_the_photo_turned_as_a_whole(orientation, channels):
+    stored = noise(57, 83, channels)
+    exif = Image.Exif()
+    exif[Base.Orientation] = orientation
+    photo = decode(file_of(stored, exif=exif))
+    expected = seen(stored, orientation)
+    np.testing.assert_array_equal(photo.pixels, expected[..., :3])
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, expected[..., 3])
+
+
+@pytest.mark.usefixtures("in_narrow_bands")
+def test_colours_that_are_converted_by_bands_are_those_of_the_whole():
+    stored = noise(90, 70)
+    profile = rgb_profile("wide", P3_CORNERS, 2.2)
+    photo = decode(file_of(stored, icc_profile=profile))
+    source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(Image.fromarray(stored), source, target)
+    np.testing.assert_array_equal(photo.pixels, np.asarray(expected))
+    assert photo.profile == "wide"
 
 
 @pytest.mark.usefixtures("in_narrow_bands")
