@@ -15,8 +15,8 @@ from PIL import Image
 class AlphaMatte:
     """An alpha matte in [0, 1], read like an array of float32, shape (H, W), a slice of rows at a time.
 
-    `matte[100:164]` are 64 rows; `numpy.asarray(matte)` is all of it. A matte of 12 megapixels takes 48 MB, so nothing is
-    enlarged before it is looked at, and nothing is computed where the model's matte is empty.
+    `matte[100:164]` are 64 rows; `numpy.asarray(matte)` is all of it. A matte of 12 megapixels takes 48 MB, so nothing
+    is enlarged before it is looked at, and nothing is computed where the model's matte is empty.
 
     Parameters
     ----------
