@@ -6,12 +6,14 @@ import panel_material_ui as pmui
 from dashboard import Dashboard
 from dashboard.page import THEME
 from dashboard.visitor import Visitor
+from processing.sessions.pool import warm_up
 
 # Without a thread pool every callback runs on the event loop and one visitor's click stops everybody else's page.
 if pn.config.nthreads is None:
     pn.config.nthreads = 4
 
 pn.extension()
+warm_up()
 
 visitor = Visitor()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import cache
 
-from processing.models import ModelSpec
+from processing.errors import ModelError
+from processing.models import DEFAULT_MODEL, ModelSpec, find_model
 from processing.sessions import Session, open_session
+
+logger = logging.getLogger(__name__)
 
 
 class SessionPool:
@@ -48,3 +52,18 @@ class SessionPool:
 def default_pool() -> SessionPool:
     """Return the pool of this process."""
     return SessionPool()
+
+
+@cache
+def warm_up() -> threading.Thread:
+    """Load the built-in model into this process's pool, in the background and once, so that nobody waits for it."""
+
+    def load() -> None:
+        try:
+            default_pool().get(find_model(DEFAULT_MODEL))
+        except ModelError as error:
+            logger.warning("The first run will say so too: %s", error)
+
+    thread = threading.Thread(target=load, name="warm-up", daemon=True)
+    thread.start()
+    return thread

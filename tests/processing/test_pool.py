@@ -9,7 +9,7 @@ import pytest
 from contracts import FakeSession
 
 from processing.errors import ModelError
-from processing.sessions.pool import SessionPool, default_pool
+from processing.sessions.pool import SessionPool, default_pool, warm_up
 
 PATIENCE_S = 30
 
@@ -88,3 +88,29 @@ def test_process_has_one_pool():
 
 def test_pool_loads_the_real_model(compact):
     assert SessionPool().get(compact).provider.endswith("ExecutionProvider")
+
+
+@pytest.fixture
+def own_pool(monkeypatch):
+    """Replace this process's pool by one that tells what it loads."""
+    loads = []
+    pool = SessionPool(lambda spec: loads.append(spec.name) or FakeSession([[1.0]]))
+    monkeypatch.setattr("processing.sessions.pool.default_pool", lambda: pool)
+    warm_up.cache_clear()
+    yield loads
+    warm_up.cache_clear()
+
+
+def test_warm_up_loads_the_built_in_model_once(own_pool):
+    for _ in range(3):
+        warm_up().join(PATIENCE_S)
+    assert own_pool == ["compact"]
+
+
+def test_warm_up_leaves_it_to_the_first_run_to_say_what_is_wrong(monkeypatch, own_pool, caplog):
+    def fail(spec):
+        raise ModelError("The weights are damaged.")
+
+    monkeypatch.setattr("processing.sessions.pool.default_pool", lambda: SessionPool(fail))
+    warm_up().join(PATIENCE_S)
+    assert "The weights are damaged." in caplog.text
