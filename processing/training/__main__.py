@@ -10,7 +10,9 @@ from pathlib import Path
 from processing.errors import ProcessingError
 from processing.training.augment import Mixture
 from processing.training.data import read_backgrounds, read_pairs, split
+from processing.training.export import load
 from processing.training.loop import Options, Trainer
+from processing.training.network import WIDTHS
 from processing.training.schedule import Schedule
 
 
@@ -35,6 +37,7 @@ def train(given: argparse.Namespace) -> None:
         schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
         mixture=Mixture(*given.mixture),
         weights=dict(given.weights),
+        width=given.width,
         batch=given.batch,
         hours=given.hours,
         seed=given.seed,
@@ -43,7 +46,8 @@ def train(given: argparse.Namespace) -> None:
         log_every=given.log_every,
         validate_every=given.validate_every,
     )
-    Trainer(learn, validate, backgrounds, given.out, options).run()
+    begin_with = load(given.begin_with) if given.begin_with else None
+    Trainer(learn, validate, backgrounds, given.out, options, begin_with).run()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, nargs="+", required=True, help="folders or zip files with a manifest.csv")
     add("--backgrounds", type=Path, nargs="*", default=[], help="folders or zip files of pictures without masks")
     add("--out", type=Path, required=True, help="folder for checkpoints and logs; a run in it is gone on with")
+    add("--width", choices=WIDTHS, default="small", help="how many channels the network has")
+    add(
+        "--begin-with", type=Path, metavar="CHECKPOINT", help="begin with what a network as wide or narrower has learnt"
+    )
     add("--samples", type=int, default=300_000, help="length of the whole run")
     add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")

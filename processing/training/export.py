@@ -20,7 +20,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from processing.errors import ModelError, ProcessingError
-from processing.training.network import Network
+from processing.training.network import WIDTHS, Network
 
 SIDE = 320
 SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving them saves nothing
@@ -57,10 +57,11 @@ def export(checkpoint: Path, out: Path) -> str:
 
 def load(checkpoint: Path) -> Network:
     """Build the network with the averaged weights of a checkpoint, ready to predict."""
-    network = Network()
     try:
-        state = torch.load(checkpoint, map_location="cpu")["average"]
-        network.load_state_dict({name[7:]: value for name, value in state.items() if name.startswith("module.")})
+        state = torch.load(checkpoint, map_location="cpu")
+        network = Network(WIDTHS[state["options"].get("width", "small")])
+        weights = {name[7:]: value for name, value in state["average"].items() if name.startswith("module.")}
+        network.load_state_dict(weights)
     except (OSError, KeyError, RuntimeError) as error:
         raise ModelError(f"{checkpoint} is not a checkpoint of this network: {error}") from error
     return network.eval()

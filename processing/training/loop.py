@@ -27,7 +27,8 @@ from processing.metrics import max_f_measure, mean_absolute_error, precision_rec
 from processing.training import losses
 from processing.training.augment import Mixture, Samples
 from processing.training.data import Pair, Sampler
-from processing.training.network import Network
+from processing.training.grow import grow
+from processing.training.network import WIDTHS, Network
 from processing.training.optimisers import Optimisers
 from processing.training.schedule import Schedule
 
@@ -45,6 +46,7 @@ class Options:
     schedule: Schedule
     mixture: Mixture
     weights: dict[str, float]
+    width: str = "small"  # a key of WIDTHS
     batch: int = 24
     lr: float = 2e-3
     muon_lr: float = 0.02
@@ -89,15 +91,28 @@ class Trainer:
         Encoded pictures without masks.
     out : Path
         Folder for `last.pt`, `best.pt`, `log.csv` and `validation.csv`; a `last.pt` in it is gone on from.
+    options : Options
+        How to train.
+    begin_with : Network, optional
+        What a new run begins with, instead of random weights; it may be narrower.
     """
 
     def __init__(
-        self, train: list[Pair], validation: list[Pair], backgrounds: list[bytes], out: Path, options: Options
+        self,
+        train: list[Pair],
+        validation: list[Pair],
+        backgrounds: list[bytes],
+        out: Path,
+        options: Options,
+        begin_with: Network | None = None,
     ) -> None:
         self.out, self.options, self.device = out, options, torch.device(options.device)
         out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        network = Network().to(self.device, memory_format=torch.channels_last)
+        network = Network(WIDTHS[options.width])
+        if begin_with is not None:
+            grow(begin_with, network)
+        network = network.to(self.device, memory_format=torch.channels_last)
         self.network = network
         self.average = AveragedModel(network, avg_fn=_ramped(options.average), use_buffers=True)
         self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)

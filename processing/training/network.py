@@ -1,4 +1,4 @@
-"""The network: a U made of small Us.
+"""The network: a U made of small Us, here with the channels of `WIDTHS["small"]`.
 
     picture (N, 3, S, S)
        |  stem: 3x3 convolution, stride 2
@@ -21,15 +21,44 @@ shows; the way up adds features rather than stacking them; and the last layer dr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHANNELS = (24, 64, 96, 160, 224)  # at 1/2, 1/4, 1/8, 1/16 and 1/32 of the side
-DEPTHS, INNER = (5, 4, 3, 2), (24, 32, 48, 80)  # scales and channels inside the U-block of each step down
-RISE = (64, 64, 48, 24)  # channels that meet on the way up, at 1/16, 1/8, 1/4 and 1/2
-RISE_DEPTHS, RISE_INNER = (2, 3, 4), (32, 32, 16)
-LAST = 16
+FALL_DEPTHS, RISE_DEPTHS = (5, 4, 3, 2), (2, 3, 4)  # scales inside the U-blocks on the way down and up
+
+
+@dataclass(frozen=True)
+class Widths:
+    """How many channels the network has where.
+
+    Parameters
+    ----------
+    fall : tuple of int
+        At 1/2, 1/4, 1/8, 1/16 and 1/32 of the side, on the way down.
+    fall_inner : tuple of int
+        Inside the U-block of each step down.
+    rise : tuple of int
+        Where features meet on the way up, at 1/16, 1/8, 1/4 and 1/2.
+    rise_inner : tuple of int
+        Inside the U-blocks on the way up.
+    last : int
+        Before the head.
+    """
+
+    fall: tuple[int, ...]
+    fall_inner: tuple[int, ...]
+    rise: tuple[int, ...]
+    rise_inner: tuple[int, ...]
+    last: int
+
+
+WIDTHS = {
+    "small": Widths((24, 64, 96, 160, 224), (24, 32, 48, 80), (64, 64, 48, 24), (32, 32, 16), 16),
+    "medium": Widths((32, 88, 128, 200, 256), (32, 48, 64, 104), (88, 88, 64, 32), (44, 44, 24), 24),
+}
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -100,20 +129,22 @@ class Network(nn.Module):
     of it and the side outputs at S/4, S/8 and S/16, which teach the coarse layers directly.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Widths) -> None:
         super().__init__()
-        self.stem = convolution(3, CHANNELS[0], stride=2)
+        fall, rise, last = widths.fall, widths.rise, widths.last
+        self.stem = convolution(3, fall[0], stride=2)
         self.fall = nn.ModuleList(
-            UBlock(CHANNELS[step], CHANNELS[step + 1], DEPTHS[step], INNER[step], halve=True) for step in range(4)
+            UBlock(fall[step], fall[step + 1], FALL_DEPTHS[step], widths.fall_inner[step], halve=True)
+            for step in range(4)
         )
-        self.context = Context(CHANNELS[4], RISE[0])
-        self.across = nn.ModuleList(convolution(CHANNELS[3 - step], RISE[step], 1) for step in range(4))
+        self.context = Context(fall[4], rise[0])
+        self.across = nn.ModuleList(convolution(fall[3 - step], rise[step], 1) for step in range(4))
         self.rise = nn.ModuleList(
-            UBlock(RISE[step], RISE[step + 1], RISE_DEPTHS[step], RISE_INNER[step]) for step in range(3)
+            UBlock(rise[step], rise[step + 1], RISE_DEPTHS[step], widths.rise_inner[step]) for step in range(3)
         )
-        self.rise.append(nn.Sequential(convolution(RISE[3], LAST), convolution(LAST, LAST)))
-        self.sides = nn.ModuleList(nn.Conv2d(RISE[step + 1], 1, 1) for step in range(3))
-        self.head = nn.Conv2d(LAST, 4, 3, padding=1)
+        self.rise.append(nn.Sequential(convolution(rise[3], last), convolution(last, last)))
+        self.sides = nn.ModuleList(nn.Conv2d(rise[step + 1], 1, 1) for step in range(3))
+        self.head = nn.Conv2d(last, 4, 3, padding=1)
 
     def forward(self, picture: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Predict; see the class."""

@@ -17,7 +17,7 @@ from processing.training import evaluate, export, loop, losses, plots, sheet  # 
 from processing.training.__main__ import main  # noqa: E402
 from processing.training.augment import Mixture  # noqa: E402
 from processing.training.data import read_pairs  # noqa: E402
-from processing.training.network import Network  # noqa: E402
+from processing.training.network import WIDTHS, Network  # noqa: E402
 from processing.training.optimisers import Optimisers  # noqa: E402
 from processing.training.schedule import Schedule  # noqa: E402
 
@@ -117,7 +117,7 @@ def test_the_exported_model_follows_the_contract(finished, tmp_path):
 
 
 def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
-    plan = ["--samples", "160", "--log-every", "16"]
+    plan = ["--samples", "160", "--log-every", "8"]  # one batch: however slow the machine, one is logged
     assert train(data, tmp_path, *plan, "--hours", "0.0001") == 0
     first = [int(row["samples"]) for row in rows(tmp_path / "log.csv")]
     assert first[-1] < 160
@@ -127,6 +127,22 @@ def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
     seen = [int(row["samples"]) for row in rows(tmp_path / "log.csv")]
     assert seen == sorted(set(seen))
     assert seen[-1] == 160
+
+
+def test_a_wider_network_goes_on_with_what_a_narrower_one_has_learnt(finished, data, tmp_path):
+    wide = ["--width", "medium", "--begin-with", str(finished / "best.pt"), "--samples", "8", "--stages", "320:1"]
+    assert train(data, tmp_path, *wide, "--mixture", "1", "0", "0", "0") == 0
+    before, after = (
+        np.mean([float(row["mae"]) for row in rows(folder / "validation.csv")][-2:]) for folder in (finished, tmp_path)
+    )
+    assert after < before + 0.05
+    export.export(tmp_path / "best.pt", tmp_path / "wide.onnx")
+    assert 1.5 * export_size(finished, tmp_path) < (tmp_path / "wide.onnx").stat().st_size < 8_000_000
+
+
+def export_size(run, folder):
+    export.export(run / "best.pt", folder / "narrow.onnx")
+    return (folder / "narrow.onnx").stat().st_size
 
 
 def test_the_same_seed_draws_the_same_samples(data):
@@ -145,7 +161,7 @@ def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
 
 
 def test_optimisers_move_the_network_itself():
-    network = Network().to(memory_format=torch.channels_last)
+    network = Network(WIDTHS["small"]).to(memory_format=torch.channels_last)
     optimisers = Optimisers(network, network.outer_layers(), lr=1e-3, muon_lr=0.02)
     before = {name: value.clone() for name, value in network.named_parameters()}
     losses.total(network(torch.rand(2, 3, 64, 64)), torch.zeros(2, 1, 64, 64)).mean().backward()
