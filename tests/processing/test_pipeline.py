@@ -219,7 +219,7 @@ def test_the_quick_way_gives_what_the_plain_way_gives(path, compact):
     difference = np.abs(result.alpha - alpha)
     assert difference.mean() <= 1 / 255
     # One step of 255 in the model's input moves a pixel of which the model is unsure by more; those are few.
-    assert np.quantile(difference, 0.99) <= 4 / 255
+    assert np.quantile(difference, 0.95) <= 4 / 255
     shown = (result.pixels[..., 3] > 0) & (alpha > 0.01)
     np.testing.assert_array_equal(result.pixels[shown][:, :3], photo[shown])
     assert (result.pixels[result.pixels[..., 3] == 0] == 0).all()
