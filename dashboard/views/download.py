@@ -19,6 +19,7 @@ from processing.jobs import DONE
 
 _OWN_COLOUR = "colour"
 FORGET_AFTER_S = 5
+LOADING_AFTER_S = 0.3
 
 
 class DownloadButton(pmui.FileDownload):
@@ -45,15 +46,24 @@ class DownloadButton(pmui.FileDownload):
             return None
         if job is None:
             return None
-        self.loading = True
-        try:
-            await asyncio.wrap_future(job.future)
-        finally:
-            self.loading = False
+        await self._wait_for(asyncio.wrap_future(job.future))
         if job.state != DONE:
             self._controller.notice = notice_of(job.error) if job.error else None
             return None
         return io.BytesIO(job.result)
+
+    async def _wait_for(self, done: asyncio.Future) -> None:
+        """Wait, and turn the wheel on the button if it takes long; once begun it turns for a while.
+
+        A change that is taken back within a moment may reach the page in the wrong order: the wheel would turn forever.
+        """
+        if (await asyncio.wait([done], timeout=LOADING_AFTER_S))[0]:
+            return
+        self.loading = True
+        try:
+            await asyncio.gather(done, asyncio.sleep(LOADING_AFTER_S))
+        finally:
+            self.loading = False
 
     def _sync_data(self, fileobj):
         if fileobj is None:  # the notice says why

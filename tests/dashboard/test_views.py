@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import panel as pn
@@ -229,6 +230,24 @@ def test_the_same_file_can_be_downloaded_again_at_once(dashboard, controller, se
     assert len(sent) == 3
     assert len({data.partition(",")[2] for data in sent}) == 1
     assert all(first != second for first, second in itertools.pairwise(sent))
+
+
+@pytest.mark.parametrize(("lasts_s", "shown"), [(0.0, []), (0.1, [True, False])])
+def test_the_wheel_turns_on_the_button_only_while_a_file_takes_long(dashboard, monkeypatch, lasts_s, shown):
+    """Set and taken back within a moment, it was once seen to turn forever."""
+    monkeypatch.setattr(download, "LOADING_AFTER_S", 0.05)
+    seen = []
+    dashboard.download.button.param.watch(lambda event: seen.append((event.new, time.monotonic())), "loading")
+
+    async def wait():
+        done = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(lasts_s, done.set_result, None)
+        await dashboard.download.button._wait_for(done)
+
+    asyncio.run(wait())
+    assert [value for value, _ in seen] == shown
+    if seen:
+        assert seen[1][1] - seen[0][1] >= 0.049
 
 
 def test_a_download_that_fails_gives_a_notice(dashboard, controller, settle, store):

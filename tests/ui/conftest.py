@@ -81,6 +81,7 @@ class Visitor:
 
     def sees_after(self) -> None:
         expect(self.after).to_have_attribute("data-state", "ready", timeout=120_000)
+        expect(self.run_button).to_be_enabled(timeout=60_000)  # it is stored, too
 
     def press_run(self) -> None:
         expect(self.run_button).to_be_enabled(timeout=60_000)
