@@ -236,6 +236,23 @@ def folder(bench: Bench) -> list[str]:
     return [row("folder of 40 photos, 2 and 12 MP", *rates, "images/s", "3", more_is_better=True)]
 
 
+def many(bench: Bench) -> list[str]:
+    """Whether the memory of `batch` grows with the number of photos."""
+    photo = write_photos(bench.scratch / "0.3mp", 0.3, 1)[0]
+    rows = []
+    for count in (50, 1000):
+        source, target = bench.scratch / f"many-{count}", bench.scratch / f"many-{count}-out"
+        source.mkdir(exist_ok=True)
+        for number in range(count):
+            shutil.copy(photo, source / f"{number:04}.jpg")
+        shutil.rmtree(target, ignore_errors=True)
+        wall, _, peak = bench.measure([sys.executable, "-m", "processing", "batch", source, target])
+        rows.append(
+            f"| folder of {count} photos of 0.3 MP | {count / wall:.3g} images/s, {peak:.0f} MB a process | | | |"
+        )
+    return rows
+
+
 def in_the_page(bench: Bench) -> list[str]:
     """What a visitor waits for, with the 12 MP photos."""
     figures = page.medians(write_photos(bench.scratch / "12mp", 12), max(1, bench.rounds // 2))
@@ -298,6 +315,7 @@ ROWS: dict[str, Callable[[Bench], list[str]]] = {
     "image": whole_image,
     "memory": peak_memory,
     "folder": folder,
+    "many": many,
     "page": in_the_page,
     "profile": profile,
     "manners": manners,
