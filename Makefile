@@ -60,8 +60,10 @@ clean: ## delete .venv, caches and build outputs; artifacts/ stays
 	$(BIN)/python -m pip install --require-hashes -r requirements-test.lock
 	@touch $@
 
+# The locks' versions without their hashes: an editable install has none, and pip takes all or nothing.
 .venv/.training: pyproject.toml | .venv/.test-tools
-	$(BIN)/python -m pip install --no-build-isolation -c requirements.lock -c requirements-test.lock -e '.[training]'
+	sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\).*/\1/p' requirements.lock requirements-test.lock | sort -u > .venv/versions.txt
+	$(BIN)/python -m pip install --no-build-isolation -c .venv/versions.txt -e '.[training]'
 	@touch $@
 
 $(UV): Makefile
