@@ -8,37 +8,22 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import param
 
 from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
-from processing import ArtifactRecord, ArtifactStore, ProcessingError, Recipe, run
+from dashboard.runtime import Offer, Photo, Runtime, default_runtime
+from processing import ArtifactRecord, ProcessingError, Recipe
 from processing.composite import TRANSPARENT
-from processing.encoders import ENCODERS, encode_preview, find_encoder
-from processing.images import decode
-from processing.jobs import DONE, FAILED, Job, JobQueue, default_queue
-from processing.sessions.pool import SessionPool, default_pool
-from processing.steps import Steps
-from processing.store import LOCAL_OWNER, PREVIEW_SIDE, default_store
+from processing.encoders import ENCODERS, find_encoder
+from processing.jobs import DONE, FAILED, Job
+from processing.store import LOCAL_OWNER
 
 HISTORY_LENGTH = 12
 
-#: Of a whole run in the page, the part that is done after the pipeline, and after the preview; the rest is saving.
-_PIPELINE_SHARE, _PREVIEW_SHARE = 0.35, 0.6
-
 #: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
 _SETTLED_S = 0.4
-
-
-@dataclass(frozen=True)
-class _Photo:
-    """The photo of a page, as a run takes it along so that a reloaded page finds it again."""
-
-    data: bytes
-    name: str
-    preview: bytes
 
 
 def _do_nothing() -> None:
@@ -57,18 +42,14 @@ def _one_at_a_time(method: Callable[..., Any]) -> Callable[..., Any]:
 class Controller(param.Parameterized):
     """State and actions of one visitor's page.
 
-    Work runs in the process-wide queue. The page calls `poll` a few times a second, which copies the state of the jobs
-    into these parameters; the queue's threads never touch them. Panel calls the actions from a pool of threads, so each
-    of them holds the lock.
+    Work runs in the runtime's queue. The page calls `poll` a few times a second: it copies the state of the jobs into
+    these parameters; the queue's threads never touch them. Panel calls the actions from a pool of threads, so each of
+    them holds the lock.
 
     Parameters
     ----------
-    store : ArtifactStore, optional
-        Where results go; this process's store if None.
-    queue : JobQueue, optional
-        Where work runs; this process's queue if None.
-    pool : SessionPool, optional
-        The loaded models; this process's pool if None.
+    runtime : Runtime, optional
+        What does the work; if None, what this machine or browser has.
     """
 
     owner = param.String(
@@ -87,19 +68,13 @@ class Controller(param.Parameterized):
     step = param.String(doc="The step that the job is in, or its place in the queue.")
     fraction = param.Number(default=0, bounds=(0, 1), doc="Fraction of the job that is done.")
     can_run = param.Boolean(doc="Whether there is a photo and nothing else is being done.")
-    download_bytes = param.Integer(
-        default=None, allow_None=True, doc="Length of the file that Download gives; None until it is known."
+    offer = param.ClassSelector(
+        class_=Offer, allow_None=True, doc="The file that Download gives; None until something is known of it."
     )
 
-    def __init__(
-        self,
-        store: ArtifactStore | None = None,
-        queue: JobQueue | None = None,
-        pool: SessionPool | None = None,
-        **params: Any,
-    ) -> None:
+    def __init__(self, runtime: Runtime | None = None, **params: Any) -> None:
         self._lock = threading.RLock()
-        self._photo: _Photo | None = None
+        self._photo: Photo | None = None
         self._job: Job | None = None
         self._on_done: Callable[[Any], None] | None = None
         self._file_job: Job | None = None
@@ -107,9 +82,8 @@ class Controller(param.Parameterized):
         self._deleted: ArtifactRecord | None = None
         #: Called from a working thread when there is something to poll; a page that can be called so sets it.
         self.wake: Callable[[], object] = _do_nothing
-        self.store = store or default_store()
-        self._queue = queue or default_queue()
-        self._pool = pool or default_pool()
+        self.runtime = runtime or default_runtime()
+        self.store = self.runtime.store
         params.setdefault("recipe", Recipe())
         super().__init__(**params)
         self.recipe.param.watch(self._take_options, list(Recipe.option_names()))
@@ -125,19 +99,12 @@ class Controller(param.Parameterized):
         name = safe_name(name)
         self.param.update(before=None, after=None, record=None, notice=None, photo_name=name, can_run=False)
 
-        def read(job: Job) -> tuple[bytes, str]:
-            steps = Steps(job.report, job.cancel_token)
-            with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
-                source = decode(data, name=name, tick=tick)
-            with steps("Drawing the preview", 0.6, 1.0, "preview") as tick:
-                return encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=tick), source.remark
-
         def show(outcome: tuple[bytes, str]) -> None:
             preview, remark = outcome
-            self._photo = _Photo(data, name, preview)
+            self._photo = Photo(data, name, preview)
             self.param.update(before=preview, notice=Notice("info", remark) if remark else None)
 
-        self._start("read", read, show)
+        self._start("read", lambda: self.runtime.read_photo(data, name, self.owner), show)
 
     @_one_at_a_time
     def run(self) -> None:
@@ -146,28 +113,10 @@ class Controller(param.Parameterized):
             return
         photo, recipe, owner, earlier = self._photo, self.recipe.snapshot(), self.owner, self.record
 
-        def work(job: Job) -> tuple[ArtifactRecord, bytes] | None:
-            result = run(
-                photo.data,
-                recipe,
-                name=photo.name,
-                previous=self.store.load(earlier) if earlier is not None else None,
-                pool=self._pool,
-                progress=lambda step, fraction: job.report(step, fraction * _PIPELINE_SHARE),
-                cancel=job.cancel_token,
-            )
-            if not result.subject_found:
-                return None
-            steps = Steps(job.report, job.cancel_token)
-            with steps("Drawing the preview", _PIPELINE_SHARE, _PREVIEW_SHARE, "preview") as tick:
-                preview = encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=tick)
-            job.publish(preview)
-            self.wake()
-            with steps("Saving the result", _PREVIEW_SHARE, 1.0, "save") as tick:
-                record = self.store.save(result, owner, previews=(photo.preview, preview), tick=tick)
-            return record, preview
+        def submit() -> Job:
+            return self.runtime.cut_out(photo, recipe, owner, earlier, lambda: self.wake())
 
-        if self._start("run", work, self._show_result, photo):
+        if self._start("run", submit, self._show_result):
             self.param.update(after=None, record=None, notice=None)
 
     def _show_result(self, outcome: tuple[ArtifactRecord, bytes] | None) -> None:
@@ -198,7 +147,7 @@ class Controller(param.Parameterized):
             self.refresh_history()
             return
         name = record.source["name"]
-        self._photo = _Photo(data, name, before)
+        self._photo = Photo(data, name, before)
         self.param.update(photo_name=name, before=before, after=after, record=record, notice=None, can_run=True)
 
     @_one_at_a_time
@@ -260,7 +209,7 @@ class Controller(param.Parameterized):
         """Show what belongs to the owner: the history, and a run that an earlier page of theirs has started."""
         with self._lock:
             self.refresh_history()
-            job = self._queue.find(self.owner, "run") if self._job is None else None
+            job = self.runtime.queue.find(self.owner, "run") if self._job is None else None
             photo = job.payload if job is not None else None
             if job is None or photo is None:
                 return
@@ -279,7 +228,7 @@ class Controller(param.Parameterized):
         if job.is_finished:
             self._end()
             return
-        waiting = self._queue.position(job)
+        waiting = self.runtime.queue.position(job)
         step = f"Waiting for {waiting} other job{'s' if waiting > 1 else ''}" if waiting else job.step
         left = job.time_left_s()
         if left is not None and left >= 2:
@@ -288,11 +237,9 @@ class Controller(param.Parameterized):
         if job.kind == "run" and job.early is not None:
             self.after = job.early
 
-    def _start(
-        self, activity: str, work: Callable[[Job], Any], on_done: Callable[[Any], None], payload: Any = None
-    ) -> bool:
+    def _start(self, activity: str, submit: Callable[[], Job], on_done: Callable[[Any], None]) -> bool:
         try:
-            self._job = self._queue.submit(work, owner=self.owner, kind=activity, payload=payload)
+            self._job = submit()
         except ProcessingError as error:
             self.param.update(notice=notice_of(error), can_run=self._photo is not None)
             return False
@@ -334,7 +281,7 @@ class Controller(param.Parameterized):
             if self.record is None:
                 return
             if self._is_stored_form():
-                self.download_bytes = self.store.size_bytes(self.record, "result")
+                self.offer = self.runtime.offer_stored(self.record)
             else:
                 self._file_due = time.monotonic() + _SETTLED_S
 
@@ -345,8 +292,7 @@ class Controller(param.Parameterized):
     def _forget_file(self) -> None:
         if self._file_job is not None:
             self._file_job.cancel()
-        self._file_job = self._file_due = None
-        self.download_bytes = None
+        self._file_job = self._file_due = self.offer = None
 
     def _poll_file(self) -> None:
         if self._file_due is not None and time.monotonic() >= self._file_due:
@@ -356,16 +302,16 @@ class Controller(param.Parameterized):
                 self._file_due = None
                 self.notice = notice_of(error)
         job = self._file_job
-        if job is not None and job.is_finished and self.download_bytes is None:
+        if job is not None and job.is_finished and self.offer is None:
             if job.state == DONE:
-                self.download_bytes = len(job.result)
+                self.offer = self.runtime.offer(job.result)
             elif job.state == FAILED and job.error is not None:
                 self._file_job = None
                 self.notice = notice_of(job.error)
 
     @_one_at_a_time
     def submit_download(self) -> Job | None:
-        """Return the job that makes the file for Download, in the recipe's format; its result is the file's bytes.
+        """Return the job that makes the file for Download, in the recipe's format; its result is the file.
 
         None when no result is shown.
 
@@ -380,12 +326,8 @@ class Controller(param.Parameterized):
         if self._file_job is not None:
             return self._file_job
         if self._is_stored_form():
-            return self._queue.submit(lambda job: self.store.read(record, "result"), owner=self.owner, kind="file")
-
-        def work(job: Job) -> bytes:
-            return replace(self.store.load(record), recipe=recipe).encode().data
-
-        self._file_job, self._file_due = self._queue.submit(work, owner=self.owner, kind="file"), None
+            return self.runtime.read_file(record, self.owner)
+        self._file_job, self._file_due = self.runtime.make_file(record, recipe, self.owner), None
         return self._file_job
 
 

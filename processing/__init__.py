@@ -22,7 +22,7 @@ from processing.errors import (
     RecipeError,
     StoreError,
 )
-from processing.pipeline import remove_background, run
+from processing.pipeline import remove_background, run, run_async
 from processing.recipe import Recipe
 from processing.result import Result
 from processing.store import ArtifactRecord, ArtifactStore
@@ -44,4 +44,5 @@ __all__ = [
     "StoreError",
     "remove_background",
     "run",
+    "run_async",
 ]

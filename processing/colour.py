@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,10 +21,12 @@ logger = logging.getLogger(__name__)
 
 @cache
 def srgb_profile() -> bytes:
-    """Return the ICC profile that output files are tagged with."""
-    from PIL import ImageCms  # not built into every Pillow (the in-browser one lacks it)
+    """Return the ICC profile that output files are tagged with.
 
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    LittleCMS made it; it is kept in a file because not every Pillow has LittleCMS (the in-browser one lacks it), and
+    because the date in a new one would make two files of the same cutout differ.
+    """
+    return (Path(__file__).parent / "srgb.icc").read_bytes()
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _find_conversion(image: Image.Image) -> tuple[Callable[[Image.Image], Image.
         if "srgb" in description.lower():
             return lambda band: band, None
         transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+    except (ImageCms.PyCMSError, ImportError, OSError, ValueError) as error:  # ImportError: a Pillow without LittleCMS
         logger.warning("Colour profile ignored: %s", error)
         return lambda band: band, None
     return lambda band: ImageCms.applyTransform(band, transform) or band, description

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -133,23 +135,48 @@ def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = No
     ImageError
         If the file is empty, of another type, over a limit or broken.
     """
-    limits = limits or DecodeLimits.from_environment()
-    image_format = sniff(data, name=name, limits=limits)
-    try:
-        if image_format.read_size is not None and (size := image_format.read_size(data[:512])):
-            _check_megapixels(size, name, limits)
-        image = image_format.open(_WatchedFile(data, lambda share: tick(0.8 * share)))
-        _check_megapixels(image.size, name, limits)
-        several = image.format != "MPO" and getattr(image, "is_animated", False)  # MPO: a phone's depth map
+    image_format, image, remark = open_photo(data, name=name, limits=limits, tick=lambda share: tick(0.8 * share))
+    with _explained(name, image_format):
         image.load()
         pixels, alpha, profile = to_srgb(image, name, lambda share: tick(0.8 + 0.2 * share))
+    return SourceImage(pixels, alpha, data, name, image_format.media_type, image_format.suffix, profile, remark)
+
+
+def open_photo(
+    data: bytes, *, name: str = "photo", limits: DecodeLimits | None = None, tick: Tick = ignore
+) -> tuple[ImageFormat, Image.Image, str]:
+    """Open a photo without decoding its pixels, and check it against the limits; parameters and errors as in `decode`.
+
+    Returns
+    -------
+    image_format : ImageFormat
+        What the bytes are.
+    image : PIL.Image.Image
+        Pillow's image, not loaded yet; `tick` is called while it is.
+    remark : str
+        See `SourceImage`.
+    """
+    limits = limits or DecodeLimits.from_environment()
+    image_format = sniff(data, name=name, limits=limits)
+    with _explained(name, image_format):
+        if image_format.read_size is not None and (size := image_format.read_size(data[:512])):
+            check_megapixels(size, name, limits)
+        image = image_format.open(_WatchedFile(data, tick))
+        check_megapixels(image.size, name, limits)
+        several = image.format != "MPO" and getattr(image, "is_animated", False)  # MPO: a phone's depth map
+    remark = f"{name} is animated or has several pages; only its first picture is used." if several else ""
+    return image_format, image, remark
+
+
+@contextmanager
+def _explained(name: str, image_format: ImageFormat) -> Iterator[None]:
+    try:
+        yield
     except (ImageError, Cancelled):
         raise
     # Pillow's plugins let whatever a broken file provokes escape: struct.error, IndexError, zlib.error and more.
     except Exception as error:
         raise ImageError(_explain(error, name, image_format)) from error
-    remark = f"{name} is animated or has several pages; only its first picture is used." if several else ""
-    return SourceImage(pixels, alpha, data, name, image_format.media_type, image_format.suffix, profile, remark)
 
 
 class _WatchedFile(io.BytesIO):
@@ -171,6 +198,11 @@ def _explain(error: Exception, name: str, image_format: ImageFormat) -> str:
             f"{name} holds texts or a colour profile that would unpack to far more than a photo has. "
             "Export it again without them and retry."
         )
+    return broken(name, image_format)
+
+
+def broken(name: str, image_format: ImageFormat) -> str:
+    """Return the sentence about a file that ends too early or makes no sense."""
     return (
         f"{name} is broken or cut off: its {image_format.name} data cannot be read to the end. "
         "Copy or export the photo again and retry."
@@ -205,7 +237,8 @@ def check_bytes(size_bytes: int, name: str, limits: DecodeLimits) -> None:
         )
 
 
-def _check_megapixels(size: tuple[int, int], name: str, limits: DecodeLimits) -> None:
+def check_megapixels(size: tuple[int, int], name: str, limits: DecodeLimits) -> None:
+    """Raise `ImageError` if a picture of this width and height is over the limit."""
     width, height = size
     megapixels = width * height / 1e6
     if megapixels > limits.max_megapixels:

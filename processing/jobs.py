@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -81,13 +83,28 @@ class Job:
 
     def run(self) -> None:
         """Do the work and keep how it ended. Called by the queue, once."""
+        task = self._begin()
+        if task is not None:
+            with self._keep_outcome():
+                self.result = task(self)
+
+    async def run_async(self) -> None:
+        """Do the work of a job whose task is a coroutine function, as `run` does that of others."""
+        task = self._begin()
+        if task is not None:
+            with self._keep_outcome():
+                self.result = await task(self)
+
+    def _begin(self) -> Callable[[Job], Any] | None:
         with self._lock:
-            if self._task is None:  # cancelled while it was queued
-                return
-            task = self._task
-            self.state, self._started = RUNNING, time.monotonic()
+            if self._task is not None:  # else cancelled while it was queued
+                self.state, self._started = RUNNING, time.monotonic()
+            return self._task
+
+    @contextmanager
+    def _keep_outcome(self) -> Iterator[None]:
         try:
-            self.result = task(self)
+            yield
             self._finish(DONE)
         except Cancelled:
             self._finish(CANCELLED)
@@ -153,8 +170,11 @@ class JobQueue:
                     "Wait until one is done, or cancel one, and retry."
                 )
             self._waiting.setdefault(owner, deque()).append(job)
-        self._executor.submit(self._run_next)
+        self._start_one()
         return job
+
+    def _start_one(self) -> None:
+        self._executor.submit(self._run_next)
 
     def find(self, owner: str, kind: str) -> Job | None:
         """Return the owner's newest unfinished job of a kind, or None."""
@@ -183,17 +203,23 @@ class JobQueue:
         return running + self._line(owner)
 
     def _run_next(self) -> None:
-        """Run the job whose turn it is. Called as often as `submit`; finds none where jobs were cancelled meanwhile."""
+        with self._next() as job:
+            if job is not None:
+                job.run()
+
+    @contextmanager
+    def _next(self) -> Iterator[Job | None]:
+        """Give the job whose turn it is. Asked for as often as `submit`; none where jobs were cancelled meanwhile."""
         with self._lock:
             job = self._take()
-            if job is None:
-                return
-            self._running.append(job)
+            if job is not None:
+                self._running.append(job)
         try:
-            job.run()
+            yield job
         finally:
-            with self._lock:
-                self._running.remove(job)
+            if job is not None:
+                with self._lock:
+                    self._running.remove(job)
 
     def _take(self) -> Job | None:
         while self._waiting:
@@ -206,6 +232,29 @@ class JobQueue:
                     self._waiting[owner] = line  # its next turn comes after everybody else's
                 return job
         return None
+
+
+class LoopQueue(JobQueue):
+    """Runs jobs one after the other on the event loop, for where there are no threads.
+
+    Their tasks are coroutine functions. A task must let the loop go on now and then, or nobody can cancel it.
+    """
+
+    def __init__(self, max_per_owner: int = 8) -> None:
+        super().__init__(max_per_owner=max_per_owner)
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
+
+    def _start_one(self) -> None:
+        task = asyncio.ensure_future(self._run_next_async())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_next_async(self) -> None:
+        async with self._turn:
+            with self._next() as job:
+                if job is not None:
+                    await job.run_async()
 
 
 @cache

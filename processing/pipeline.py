@@ -4,20 +4,45 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from processing.bands import Tick
 from processing.cancellation import CancelToken
 from processing.composite import cut_out
 from processing.encoders import check_output
-from processing.images import DecodeLimits, decode, read_input
-from processing.models import find_model, has_subject, prepare, to_alpha
+from processing.images import DecodeLimits, SourceImage, decode, read_input
+from processing.models import ModelSpec, find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
 from processing.result import Result
 from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Progress, Steps
+
+#: The first steps, as `Steps` takes them: title, the fractions of the whole where each begins and ends, and its key.
+_READ = ("Reading the photo", 0.0, 0.3, "decode")
+_LOAD = ("Loading the model", 0.3, 0.4, "load")
+_PREDICT = ("Finding the subject", 0.4, 0.7, "predict")
+
+
+class AsyncSession(Protocol):
+    """A loaded model whose answer is waited for; otherwise a `processing.sessions.Session`."""
+
+    provider: str
+
+    async def predict(self, tensor: np.ndarray, cancel: CancelToken | None = None) -> np.ndarray:
+        """Run the model on what `prepare` made; gives the raw output, float32 (1, 1, h, w)."""
+
+
+class Engine(Protocol):
+    """What `run_async` waits for."""
+
+    async def decode(self, data: bytes, name: str, limits: DecodeLimits | None, tick: Tick) -> SourceImage:
+        """Do what `processing.images.decode` does."""
+
+    async def open(self, spec: ModelSpec, tick: Tick) -> AsyncSession:
+        """Return the session of a model, loading it the first time."""
 
 
 def run(
@@ -64,31 +89,76 @@ def run(
     ImageError, ModelError, EncodingError, Cancelled
         See `processing.errors`.
     """
-    recipe = (recipe or Recipe()).snapshot()
-    check_output(recipe.format, recipe.background)
     steps = Steps(progress, cancel)
-
-    spec = find_model(recipe.model)
-    if previous is not None and previous.source.data != data:
-        previous = None
+    spec, recipe, previous = _begin(data, recipe, previous)
     if previous is not None and previous.model == spec:
         return replace(previous, recipe=recipe, timings_s={})
-
-    with steps("Reading the photo", 0.0, 0.3, "decode") as tick:
+    with steps(*_READ) as tick:
         source = previous.source if previous is not None else decode(data, name=name, limits=limits, tick=tick)
-    with steps("Loading the model", 0.3, 0.4, "load"):
+    with steps(*_LOAD):
         session = (pool or default_pool()).get(spec)
-    with steps("Finding the subject", 0.4, 0.7, "predict") as tick:
+    with steps(*_PREDICT) as tick:
         tensor = prepare(source.pixels, spec, tick)
         raw = session.predict(tensor, steps.cancel)
-        subject_found = has_subject(raw, spec)
+    return _finish(steps, source, tensor, raw, session.provider, spec, recipe)
+
+
+async def run_async(
+    data: bytes,
+    recipe: Recipe | None = None,
+    *,
+    engine: Engine,
+    name: str = "photo",
+    previous: Result | None = None,
+    limits: DecodeLimits | None = None,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Result:
+    """Cut the subject out of a photo where decoding and inference are waited for, as in a browser.
+
+    Everything else is the same as in `run`, and so are the parameters and errors.
+
+    Parameters
+    ----------
+    engine : Engine
+        Decodes the photo and runs the model.
+    """
+    steps = Steps(progress, cancel, repeat=False)
+    spec, recipe, previous = _begin(data, recipe, previous)
+    if previous is not None and previous.model == spec:
+        return replace(previous, recipe=recipe, timings_s={})
+    with steps(*_READ) as tick:
+        source = previous.source if previous is not None else await engine.decode(data, name, limits, tick)
+    with steps(*_LOAD) as tick:
+        session = await engine.open(spec, tick)
+    with steps(*_PREDICT) as tick:
+        tensor = prepare(source.pixels, spec, tick)
+        raw = await session.predict(tensor, steps.cancel)
+    return _finish(steps, source, tensor, raw, session.provider, spec, recipe)
+
+
+def _begin(data: bytes, recipe: Recipe | None, previous: Result | None) -> tuple[ModelSpec, Recipe, Result | None]:
+    recipe = (recipe or Recipe()).snapshot()
+    check_output(recipe.format, recipe.background)
+    return find_model(recipe.model), recipe, previous if previous is not None and previous.source.data == data else None
+
+
+def _finish(
+    steps: Steps,
+    source: SourceImage,
+    tensor: np.ndarray,
+    raw: np.ndarray,
+    provider: str,
+    spec: ModelSpec,
+    recipe: Recipe,
+) -> Result:
+    subject_found = has_subject(raw, spec)
     with steps("Making the alpha matte", 0.7, 0.71, "matte"):
         matte = to_alpha(raw if subject_found else np.zeros_like(raw), spec, source.size, source.alpha)
     with steps("Cutting out", 0.71, 1.0, "cut") as tick:
         pixels = cut_out(source.pixels, matte, tick)
     steps.cancel.raise_if_cancelled()
-
-    return Result(source, tensor, raw, matte, pixels, subject_found, spec, session.provider, recipe, steps.timings_s)
+    return Result(source, tensor, raw, matte, pixels, subject_found, spec, provider, recipe, steps.timings_s)
 
 
 def remove_background(

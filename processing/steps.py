@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +33,8 @@ class Steps:
         See `Progress`.
     cancel : CancelToken, optional
         Looked at before each step and at each tick.
+    repeat : bool
+        Whether a thread repeats what was told last while a step does not tick; False where there are no threads.
 
     Attributes
     ----------
@@ -43,16 +44,19 @@ class Steps:
         Seconds of the steps so far.
     """
 
-    def __init__(self, progress: Progress | None = None, cancel: CancelToken | None = None) -> None:
+    def __init__(
+        self, progress: Progress | None = None, cancel: CancelToken | None = None, *, repeat: bool = True
+    ) -> None:
         self.cancel = cancel or CancelToken()
         self.timings_s: dict[str, float] = {}
         self.progress = progress
+        self._repeat = repeat
 
     @contextmanager
     def __call__(self, title: str, start: float, end: float, key: str) -> Iterator[Tick]:
         """Do the step that takes the whole from the fraction `start` to `end`; its time is kept under `key`."""
         self.cancel.raise_if_cancelled()
-        report = _Report(self.progress, title, start, end) if self.progress else None
+        report = _Report(self.progress, title, start, end, self._repeat) if self.progress else None
         started = time.perf_counter()
 
         def tick(share: float) -> None:
@@ -68,11 +72,11 @@ class Steps:
 class _Report:
     """Tells how far one step is, neither too often nor too seldom."""
 
-    def __init__(self, progress: Progress, title: str, start: float, end: float) -> None:
+    def __init__(self, progress: Progress, title: str, start: float, end: float, repeat: bool) -> None:
         self._progress, self._title, self._start, self._end = progress, title, start, end
         self._fraction, self._told = start, float("-inf")
         self._over = threading.Event()
-        self._repeater = threading.Thread(target=self._repeat, daemon=True)
+        self._repeater = threading.Thread(target=self._repeat, daemon=True) if repeat else None
 
     def tell(self, share: float) -> None:
         self._fraction = self._start + (self._end - self._start) * share
@@ -90,10 +94,10 @@ class _Report:
 
     def __enter__(self) -> None:
         self._tell()
-        if sys.platform != "emscripten":  # a browser's Python has one thread
+        if self._repeater is not None:
             self._repeater.start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        if self._repeater.ident is not None:
+        if self._repeater is not None:
             self._repeater.join()

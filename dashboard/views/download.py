@@ -100,7 +100,7 @@ class DownloadView(pn.viewable.Viewer):
         self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=130, margin=0)
         self.format = pmui.Select.from_param(
             recipe.param.format,
-            options={encoder.title: name for name, encoder in ENCODERS.items()},
+            options={ENCODERS[name].title: name for name in controller.runtime.formats},
             width=130,
             margin=0,
             size="small",
@@ -141,7 +141,7 @@ class DownloadView(pn.viewable.Viewer):
         self.background.param.watch(self._choose_background, "value")
         self.colour.param.watch(self._choose_background, "value")
         recipe.param.watch(self._show, ["format", "background"])
-        controller.param.watch(self._show, ["record", "photo_name", "download_bytes"])
+        controller.param.watch(self._show, ["record", "photo_name", "offer"])
         self._show()
 
     def _choose_background(self, *_events) -> None:
@@ -157,8 +157,7 @@ class DownloadView(pn.viewable.Viewer):
         self.button.param.update(
             label=_describe_file(controller), filename=controller.download_name, disabled=record is None
         )
-        # The path holds no name from outside: the folder's name and the file's are ours.
-        self._saved.object = "" if record is None else f"Saved at {controller.store.path(record, 'result')}"
+        self._saved.object = "" if record is None else controller.runtime.whereabouts(record)
         self._saved.visible = self.delete_button.visible = record is not None
 
     def __panel__(self):
@@ -173,7 +172,7 @@ def _describe_file(controller: Controller) -> str:
         what += ", transparent" if background == TRANSPARENT else f", on {background}"
     if controller.record is None:
         return what
-    size = controller.download_bytes
+    size = controller.offer.size_bytes if controller.offer is not None else None
     if size is None:
         return f"{what} (...)"
     return f"{what} ({size / 1e6:.1f} MB)" if size >= 100_000 else f"{what} ({max(1, round(size / 1e3))} kB)"

@@ -9,6 +9,8 @@ import pytest
 from contracts import FakeSession
 
 from dashboard import Controller
+from dashboard.runtime import ServerRuntime
+from dashboard.samples import find_sample
 from processing import ArtifactStore
 from processing.jobs import JobQueue
 from processing.sessions.pool import SessionPool
@@ -54,7 +56,7 @@ def queue() -> JobQueue:
 @pytest.fixture
 def new_controller(session, store, queue):
     def make(**params) -> Controller:
-        return Controller(store=store, queue=queue, pool=SessionPool(lambda spec: session), **params)
+        return Controller(ServerRuntime(store, queue, SessionPool(lambda spec: session)), **params)
 
     return make
 
@@ -75,3 +77,16 @@ def settle():
         assert controller.activity == ""
 
     return wait
+
+
+@pytest.fixture
+def run_cat(settle):
+    """Run the cat of the samples through a controller, as two clicks do."""
+
+    def load_and_run(controller: Controller, name: str = "cat.jpg") -> None:
+        controller.load(find_sample("cat").read(), name)
+        settle(controller)
+        controller.run()
+        settle(controller)
+
+    return load_and_run

@@ -16,13 +16,6 @@ from processing.models import find_model
 CAT = (SAMPLES / "cat.jpg").read_bytes()
 
 
-def run_cat(controller, settle, name="cat.jpg"):
-    controller.load(CAT, name)
-    settle(controller)
-    controller.run()
-    settle(controller)
-
-
 def test_a_photo_is_shown_before_it_is_run(controller, settle):
     controller.load(CAT, "cat.jpg")
     assert controller.activity == "read"
@@ -34,8 +27,8 @@ def test_a_photo_is_shown_before_it_is_run(controller, settle):
     assert controller.record is None
 
 
-def test_a_run_shows_and_stores_the_cutout(controller, settle, store):
-    run_cat(controller, settle)
+def test_a_run_shows_and_stores_the_cutout(controller, run_cat, store):
+    run_cat(controller)
     with Image.open(io.BytesIO(controller.after)) as preview:
         assert preview.mode == "RGBA"
         assert preview.getpixel((10, 150))[3] > 250
@@ -177,26 +170,26 @@ def test_a_waiting_visitor_sees_the_place_in_the_queue(new_controller, settle, s
         settle(controller)
 
 
-def test_history_is_the_owners_only_and_outlives_the_controller(new_controller, settle):
+def test_history_is_the_owners_only_and_outlives_the_controller(new_controller, run_cat):
     anna, ben = new_controller(owner="anna"), new_controller(owner="ben")
-    run_cat(anna, settle)
+    run_cat(anna)
     ben.refresh_history()
     assert ben.history == []
     again = new_controller(owner="anna")
     assert [record.id for record in again.history] == [anna.record.id]
 
 
-def test_history_follows_the_owner(new_controller, settle):
+def test_history_follows_the_owner(new_controller, run_cat):
     anna = new_controller(owner="anna")
-    run_cat(anna, settle)
+    run_cat(anna)
     late = new_controller(owner="nobody")
     assert late.history == []
     late.owner = "anna"
     assert len(late.history) == 1
 
 
-def test_an_old_result_opens_and_can_be_run_again(new_controller, settle, session):
-    run_cat(new_controller(owner="anna"), settle, name="old.jpg")
+def test_an_old_result_opens_and_can_be_run_again(new_controller, settle, session, run_cat):
+    run_cat(new_controller(owner="anna"), name="old.jpg")
     runs = session.runs
     again = new_controller(owner="anna")
     again.open(again.history[0].id)
@@ -209,16 +202,16 @@ def test_an_old_result_opens_and_can_be_run_again(new_controller, settle, sessio
     assert len(again.history) == 2
 
 
-def test_somebody_elses_result_does_not_open(new_controller, settle):
+def test_somebody_elses_result_does_not_open(new_controller, run_cat):
     anna, ben = new_controller(owner="anna"), new_controller(owner="ben")
-    run_cat(anna, settle)
+    run_cat(anna)
     ben.open(anna.record.id)
     assert ben.after is None
     assert "There is no result" in ben.notice.text
 
 
-def test_a_result_deleted_meanwhile_gives_a_notice(controller, settle, store):
-    run_cat(controller, settle)
+def test_a_result_deleted_meanwhile_gives_a_notice(controller, run_cat, store):
+    run_cat(controller)
     record = controller.record
     store.path(record, "preview").unlink()
     controller.open(record.id)
@@ -234,8 +227,8 @@ def test_a_result_deleted_meanwhile_gives_a_notice(controller, settle, store):
         ("jpeg", "#102030", "RGB"),
     ],
 )
-def test_a_download_is_encoded_in_the_queue_without_a_run(controller, settle, session, format, background, mode):
-    run_cat(controller, settle)
+def test_a_download_is_encoded_in_the_queue_without_a_run(controller, run_cat, session, format, background, mode):
+    run_cat(controller)
     runs = session.runs
     controller.recipe.param.update(format=format, background=background)
     job = controller.submit_download()
@@ -247,8 +240,8 @@ def test_a_download_is_encoded_in_the_queue_without_a_run(controller, settle, se
     assert controller.download_name == "cat-cutout" + {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}[format]
 
 
-def test_a_download_of_the_stored_form_is_the_stored_file(controller, settle, store):
-    run_cat(controller, settle)
+def test_a_download_of_the_stored_form_is_the_stored_file(controller, run_cat, store):
+    run_cat(controller)
     job = controller.submit_download()
     job.future.result(30)
     assert job.result == store.read(controller.record, "result")
@@ -258,9 +251,9 @@ def test_there_is_no_download_before_a_result(controller):
     assert controller.submit_download() is None
 
 
-def test_an_unwritable_store_gives_a_notice_and_keeps_the_photo(controller, settle, store):
+def test_an_unwritable_store_gives_a_notice_and_keeps_the_photo(controller, run_cat, store):
     store.root.write_text("a file where the folder should be")
-    run_cat(controller, settle)
+    run_cat(controller)
     assert "cannot be saved" in controller.notice.text
     assert controller.after is None
     assert controller.can_run
@@ -287,18 +280,18 @@ def wait_for_file(controller, monkeypatch):
         controller.poll()
 
 
-def test_the_size_of_the_download_is_known_before_it(controller, settle, store, monkeypatch):
-    run_cat(controller, settle)
-    assert controller.download_bytes == store.path(controller.record, "result").stat().st_size
+def test_the_size_of_the_download_is_known_before_it(controller, run_cat, store, monkeypatch):
+    run_cat(controller)
+    assert controller.offer.size_bytes == store.path(controller.record, "result").stat().st_size
     controller.recipe.format = "webp"
-    assert controller.download_bytes is None
+    assert controller.offer is None
     wait_for_file(controller, monkeypatch)
     job = controller.submit_download()
-    assert controller.download_bytes == len(job.result)
+    assert controller.offer.size_bytes == len(job.result)
 
 
-def test_a_moving_slider_makes_no_file(controller, settle):
-    run_cat(controller, settle)
+def test_a_moving_slider_makes_no_file(controller, settle, run_cat):
+    run_cat(controller)
     controller.recipe.format = "webp"
     for quality in (80, 70, 60):
         controller.recipe.quality = quality
@@ -306,8 +299,8 @@ def test_a_moving_slider_makes_no_file(controller, settle):
     assert controller._file_job is None, "the options have not settled yet"
 
 
-def test_changed_options_give_the_unfinished_file_up(controller, settle, session, new_controller):
-    run_cat(controller, settle)
+def test_changed_options_give_the_unfinished_file_up(controller, run_cat, session, new_controller):
+    run_cat(controller)
     controller.recipe.format = "webp"
     first = controller.submit_download()
     controller.recipe.quality = 50
@@ -334,8 +327,8 @@ def test_of_two_options_that_exclude_each_other_the_later_one_wins(controller, b
     assert (controller.recipe.format, controller.recipe.background) == after
 
 
-def test_a_second_run_of_the_same_photo_runs_no_model(controller, settle, session):
-    run_cat(controller, settle)
+def test_a_second_run_of_the_same_photo_runs_no_model(controller, settle, session, run_cat):
+    run_cat(controller)
     first, runs = controller.record, session.runs
     controller.recipe.background = "white"
     controller.run()
@@ -345,8 +338,8 @@ def test_a_second_run_of_the_same_photo_runs_no_model(controller, settle, sessio
     assert controller.record.recipe["background"] == "white"
 
 
-def test_neither_does_one_after_a_restart(new_controller, settle, session):
-    run_cat(new_controller(owner="anna"), settle)
+def test_neither_does_one_after_a_restart(new_controller, settle, session, run_cat):
+    run_cat(new_controller(owner="anna"))
     runs = session.runs
     again = new_controller(owner="anna")
     again.open(again.history[0].id)
@@ -357,8 +350,8 @@ def test_neither_does_one_after_a_restart(new_controller, settle, session):
     assert again.record.files["result"] == "result.webp"
 
 
-def test_new_weights_make_a_new_run(new_controller, settle, session, monkeypatch):
-    run_cat(new_controller(owner="anna"), settle)
+def test_new_weights_make_a_new_run(new_controller, settle, session, monkeypatch, run_cat):
+    run_cat(new_controller(owner="anna"))
     runs = session.runs
     new = replace(find_model("compact"), sha256="0" * 64)
     monkeypatch.setattr("processing.pipeline.find_model", lambda name: new)
@@ -370,8 +363,8 @@ def test_new_weights_make_a_new_run(new_controller, settle, session, monkeypatch
     assert again.record.model["weights_sha256"] == "0" * 64
 
 
-def test_delete_can_be_undone(controller, settle):
-    run_cat(controller, settle)
+def test_delete_can_be_undone(controller, run_cat):
+    run_cat(controller)
     record = controller.record
     controller.delete()
     assert controller.record is None
@@ -387,8 +380,8 @@ def test_delete_can_be_undone(controller, settle):
     assert len(controller.history) == 1
 
 
-def test_delete_of_a_result_that_is_gone_gives_a_notice(controller, settle, store):
-    run_cat(controller, settle)
+def test_delete_of_a_result_that_is_gone_gives_a_notice(controller, run_cat, store):
+    run_cat(controller)
     store.delete(controller.record)
     controller.delete()
     assert "cannot be deleted" in controller.notice.text
@@ -436,8 +429,8 @@ def test_too_many_jobs_of_one_visitor_give_a_notice(controller, session, queue):
     gate.set()
 
 
-def test_a_full_queue_leaves_the_shown_result_alone(controller, settle, queue):
-    run_cat(controller, settle)
+def test_a_full_queue_leaves_the_shown_result_alone(controller, run_cat, queue):
+    run_cat(controller)
     record, gate = controller.record, threading.Event()
     for _ in range(queue.max_per_owner):
         queue.submit(lambda job: gate.wait(30), owner="anna")
@@ -458,8 +451,8 @@ def test_an_animation_is_shown_with_a_remark(controller, settle):
     assert "only its first picture" in controller.notice.text
 
 
-def test_close_gives_the_photo_up(controller, settle):
-    run_cat(controller, settle)
+def test_close_gives_the_photo_up(controller, run_cat):
+    run_cat(controller)
     controller.recipe.format = "webp"
     job = controller.submit_download()
     controller.close()

@@ -191,7 +191,7 @@ def test_background_is_behind_the_picture_only(dashboard, controller):
     assert dashboard.compare.after.backdrop == "#ff8800"
 
 
-def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle, monkeypatch):
+def test_download_gives_the_file_and_keeps_none(dashboard, controller, run_cat, monkeypatch):
     monkeypatch.setattr(download, "FORGET_AFTER_S", 0.05)
 
     async def click():
@@ -199,10 +199,7 @@ def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle, m
         assert button.data is not None, "cleared in the same moment, it might never be sent"
         await asyncio.sleep(0.2)
 
-    controller.load(CAT, "cat.jpg")
-    settle(controller)
-    controller.run()
-    settle(controller)
+    run_cat(controller)
     button = dashboard.download.button
     sent = []
     button.param.watch(lambda event: sent.append(event.new), "data")
@@ -213,11 +210,8 @@ def test_download_gives_the_file_and_keeps_none(dashboard, controller, settle, m
     assert not button.loading
 
 
-def test_the_same_file_can_be_downloaded_again_at_once(dashboard, controller, settle):
-    controller.load(CAT, "cat.jpg")
-    settle(controller)
-    controller.run()
-    settle(controller)
+def test_the_same_file_can_be_downloaded_again_at_once(dashboard, controller, run_cat):
+    run_cat(controller)
     button = dashboard.download.button
     sent = []
     button.param.watch(lambda event: sent.append(event.new), "data")
@@ -250,11 +244,8 @@ def test_the_wheel_turns_on_the_button_only_while_a_file_takes_long(dashboard, m
         assert seen[1][1] - seen[0][1] >= 0.049
 
 
-def test_a_download_that_fails_gives_a_notice(dashboard, controller, settle, store):
-    controller.load(CAT, "cat.jpg")
-    settle(controller)
-    controller.run()
-    settle(controller)
+def test_a_download_that_fails_gives_a_notice(dashboard, controller, run_cat, store):
+    run_cat(controller)
     store.path(controller.record, "result").unlink()
     asyncio.run(dashboard.download.button._async_sync_data())
     assert "cannot be read" in controller.notice.text
@@ -268,11 +259,8 @@ def test_notice_of_a_lack_of_memory_says_what_to_do():
     assert "not enough memory" in notice_of(MemoryError()).text
 
 
-def test_the_notice_offers_to_undo(dashboard, controller, settle):
-    controller.load(CAT, "cat.jpg")
-    settle(controller)
-    controller.run()
-    settle(controller)
+def test_the_notice_offers_to_undo(dashboard, controller, run_cat):
+    run_cat(controller)
     dashboard.download.delete_button.clicks += 1
     assert dashboard.notice.bar.action == "Undo"
     assert controller.history == []
@@ -311,14 +299,11 @@ def test_options_that_make_no_difference_are_greyed_out(dashboard, controller, o
     assert {name for name, widget in dashboard.download.options.widgets.items() if widget.disabled} == greyed_out
 
 
-def test_the_button_says_what_it_gives(dashboard, controller, settle):
+def test_the_button_says_what_it_gives(dashboard, controller, run_cat):
     button = dashboard.download.button
     assert button.label == "Download PNG, transparent"
-    controller.load(CAT, "cat.jpg")
-    settle(controller)
-    controller.run()
-    settle(controller)
-    assert button.label == f"Download PNG, transparent ({controller.download_bytes / 1e6:.1f} MB)"
+    run_cat(controller)
+    assert button.label == f"Download PNG, transparent ({controller.offer.size_bytes / 1e6:.1f} MB)"
     controller.recipe.background = "white"
     assert button.label == "Download PNG, on white (...)"
     controller.recipe.format = "mask"

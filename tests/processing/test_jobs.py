@@ -1,5 +1,6 @@
 """One queue of work for the whole process."""
 
+import asyncio
 import gc
 import random
 import threading
@@ -10,7 +11,7 @@ from collections import Counter
 import pytest
 
 from processing.errors import Cancelled, ImageError, QueueError
-from processing.jobs import CANCELLED, DONE, FAILED, FINISHED, QUEUED, RUNNING, Job, JobQueue, default_queue
+from processing.jobs import CANCELLED, DONE, FAILED, FINISHED, QUEUED, RUNNING, Job, JobQueue, LoopQueue, default_queue
 
 PATIENCE_S = 10
 
@@ -489,3 +490,54 @@ def test_every_job_ends_whatever_another_thread_cancels(seed):
     assert finished(queue.submit(lambda job: "next", owner="a")).result == "next"  # both workers are still there
     queue._executor.shutdown()
     assert not queue._running
+
+
+def test_on_the_event_loop_jobs_run_one_after_the_other_without_a_thread():
+    order = []
+
+    async def task(job, name):
+        order.append(f"{name} begins")
+        job.report("Working", 0.5)
+        await asyncio.sleep(0)
+        order.append(f"{name} ends")
+        return name.upper()
+
+    async def scenario():
+        queue = LoopQueue()
+        jobs = [queue.submit(lambda job, name=name: task(job, name)) for name in ("a", "b")]
+        assert [job.state for job in jobs] == [QUEUED, QUEUED]
+        await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs))
+        return jobs
+
+    before = threading.active_count()
+    jobs = asyncio.run(scenario())
+    assert threading.active_count() == before
+    assert order == ["a begins", "a ends", "b begins", "b ends"]
+    assert [(job.state, job.result) for job in jobs] == [(DONE, "A"), (DONE, "B")]
+
+
+def test_on_the_event_loop_a_job_fails_and_is_cancelled_as_elsewhere(caplog):
+    async def fail(job):
+        raise ImageError("broken")
+
+    async def wait(job):
+        while True:
+            job.cancel_token.raise_if_cancelled()
+            await asyncio.sleep(0.001)
+
+    async def scenario():
+        queue = LoopQueue()
+        failed, running, waiting = queue.submit(fail, owner="anna"), queue.submit(wait), queue.submit(wait)
+        await asyncio.wrap_future(failed.future)
+        await asyncio.sleep(0.01)
+        assert [running.state, waiting.state, queue.position(waiting)] == [RUNNING, QUEUED, 0]
+        waiting.cancel()
+        running.cancel()
+        await asyncio.wrap_future(running.future)
+        again = queue.submit(fail)
+        await asyncio.wrap_future(again.future)
+        return failed, running, waiting, again
+
+    jobs = asyncio.run(scenario())
+    assert [job.state for job in jobs] == [FAILED, CANCELLED, CANCELLED, FAILED]
+    assert isinstance(jobs[0].error, ImageError)

@@ -1,5 +1,6 @@
 """The whole flow: bytes of a photo in, `Result` out."""
 
+import asyncio
 import threading
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from processing.cancellation import CancelToken
 from processing.encoders import ENCODERS
 from processing.errors import Cancelled, EncodingError, ImageError, ModelError, RecipeError
 from processing.images import DecodeLimits, decode
-from processing.pipeline import remove_background, run
+from processing.pipeline import remove_background, run, run_async
 from processing.recipe import Recipe
 from processing.sessions.pool import SessionPool, default_pool
 from processing.store import ArtifactStore
@@ -466,3 +467,54 @@ def test_single_options_win_over_the_recipe_and_leave_it_alone():
 def test_remove_background_refuses_a_bad_option(options, telling):
     with pytest.raises(RecipeError, match=telling):
         remove_background(gradient(8, 8), **options)
+
+
+# Where decoding and inference are waited for
+
+
+class WaitingEngine:
+    """Decodes and predicts as the native driver does, but only after the event loop had its turn."""
+
+    def __init__(self, session) -> None:
+        self.session, self.provider, self.opened = session, session.provider, []
+
+    async def decode(self, data, name, limits, tick):
+        await asyncio.sleep(0)
+        return decode(data, name=name, limits=limits, tick=tick)
+
+    async def open(self, spec, tick):
+        self.opened.append(spec.name)
+        return self
+
+    async def predict(self, tensor, cancel=None):
+        await asyncio.sleep(0)
+        cancel.raise_if_cancelled()
+        return self.session.predict(tensor, cancel)
+
+
+def test_both_drivers_give_the_same():
+    raw = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    told = {"run": [], "run_async": []}
+    one = run(PHOTO, Recipe(format="webp"), pool=pool_of(raw), progress=lambda *step: told["run"].append(step))
+    engine = WaitingEngine(FakeSession(raw))
+    other = asyncio.run(
+        run_async(PHOTO, Recipe(format="webp"), engine=engine, progress=lambda *step: told["run_async"].append(step))
+    )
+    assert np.array_equal(one.pixels, other.pixels)
+    assert np.array_equal(one.alpha, other.alpha)
+    assert (one.recipe.as_dict(), one.provider, one.model) == (other.recipe.as_dict(), other.provider, other.model)
+    assert list(one.timings_s) == list(other.timings_s)
+    assert list(dict(told["run"])) == list(dict(told["run_async"])) == STEPS
+    assert engine.opened == ["compact"]
+
+
+def test_a_waiting_run_starts_where_something_changed_and_can_be_cancelled():
+    engine = WaitingEngine(FakeSession(np.ones((8, 8), np.float32)))
+    first = asyncio.run(run_async(PHOTO, engine=engine))
+    again = asyncio.run(run_async(PHOTO, Recipe(format="webp"), engine=None, previous=first))
+    assert again.pixels is first.pixels
+    assert again.recipe.format == "webp"
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        asyncio.run(run_async(PHOTO, engine=engine, cancel=cancel))

@@ -1,0 +1,194 @@
+"""Where the page's work is done: on the machine that serves it, or in the visitor's own browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from processing import ArtifactRecord, ArtifactStore, Recipe, run
+from processing.encoders import ENCODERS, encode_preview
+from processing.images import decode
+from processing.jobs import Job, JobQueue, default_queue
+from processing.sessions.pool import SessionPool, default_pool
+from processing.steps import Steps
+from processing.store import PREVIEW_SIDE, default_store
+
+#: Of a whole run in the page, the part that is done after the pipeline, and after the preview; the rest is saving.
+PIPELINE_SHARE, PREVIEW_SHARE = 0.35, 0.6
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The photo of a page, as a run takes it along so that a reloaded page finds it again."""
+
+    data: bytes
+    name: str
+    preview: bytes
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The file that Download gives.
+
+    Parameters
+    ----------
+    size_bytes : int or None
+        Its length.
+    url : str
+        Where the page itself finds it; empty if the server sends it at the click.
+    """
+
+    size_bytes: int | None
+    url: str = ""
+
+
+class Store(Protocol):
+    """The owner's results; `processing.store.ArtifactStore` is one and says what each method does."""
+
+    def list(self, owner: str | None, limit: int | None = None) -> list[ArtifactRecord]: ...  # noqa: D102
+    def get(self, record_id: str, owner: str | None) -> ArtifactRecord: ...  # noqa: D102
+    def read(self, record: ArtifactRecord, role: str) -> bytes: ...  # noqa: D102
+    def delete(self, record: ArtifactRecord) -> None: ...  # noqa: D102
+    def restore(self, record_id: str, owner: str | None) -> ArtifactRecord: ...  # noqa: D102
+
+
+class Runtime(Protocol):
+    """Does what the `Controller` asks for, each as a job of its queue."""
+
+    store: Store
+    queue: JobQueue
+    formats: tuple[str, ...]  #: The output formats that can be written here, keys of `processing.encoders.ENCODERS`.
+
+    def read_photo(self, data: bytes, name: str, owner: str) -> Job:
+        """Decode a photo; the result is its preview, a WebP file, and a remark on what was left out."""
+
+    def cut_out(
+        self,
+        photo: Photo,
+        recipe: Recipe,
+        owner: str,
+        earlier: ArtifactRecord | None,
+        wake: Callable[[], object],
+    ) -> Job:
+        """Run the pipeline and keep the result, which is a record and the cutout's preview; None without a subject.
+
+        The preview is published as soon as it is there, and `wake` called.
+        """
+
+    def make_file(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
+        """Encode a stored result anew; the result is the file."""
+
+    def read_file(self, record: ArtifactRecord, owner: str) -> Job:
+        """Fetch the file that was encoded when the result was stored."""
+
+    def offer_stored(self, record: ArtifactRecord) -> Offer:
+        """Tell about the file that was encoded when the result was stored."""
+
+    def offer(self, file: Any) -> Offer:
+        """Tell about a file that `make_file` has made."""
+
+    def whereabouts(self, record: ArtifactRecord) -> str:
+        """Say in a sentence where a result is kept."""
+
+
+class ServerRuntime:
+    """Works in this process: a queue with threads, the artifacts folder, loaded models.
+
+    Parameters
+    ----------
+    store : ArtifactStore, optional
+        Where results go; this process's store if None.
+    queue : JobQueue, optional
+        Where work runs; this process's queue if None.
+    pool : SessionPool, optional
+        The loaded models; this process's pool if None.
+    """
+
+    formats = tuple(ENCODERS)
+
+    def __init__(
+        self, store: ArtifactStore | None = None, queue: JobQueue | None = None, pool: SessionPool | None = None
+    ) -> None:
+        self.store = store or default_store()
+        self.queue = queue or default_queue()
+        self._pool = pool or default_pool()
+
+    def read_photo(self, data: bytes, name: str, owner: str) -> Job:
+        """See `Runtime`."""
+
+        def work(job: Job) -> tuple[bytes, str]:
+            steps = Steps(job.report, job.cancel_token)
+            with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
+                source = decode(data, name=name, tick=tick)
+            with steps("Drawing the preview", 0.6, 1.0, "preview") as tick:
+                return encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=tick), source.remark
+
+        return self.queue.submit(work, owner=owner, kind="read")
+
+    def cut_out(
+        self,
+        photo: Photo,
+        recipe: Recipe,
+        owner: str,
+        earlier: ArtifactRecord | None,
+        wake: Callable[[], object],
+    ) -> Job:
+        """See `Runtime`."""
+
+        def work(job: Job) -> tuple[ArtifactRecord, bytes] | None:
+            result = run(
+                photo.data,
+                recipe,
+                name=photo.name,
+                previous=self.store.load(earlier) if earlier is not None else None,
+                pool=self._pool,
+                progress=lambda step, fraction: job.report(step, fraction * PIPELINE_SHARE),
+                cancel=job.cancel_token,
+            )
+            if not result.subject_found:
+                return None
+            steps = Steps(job.report, job.cancel_token)
+            with steps("Drawing the preview", PIPELINE_SHARE, PREVIEW_SHARE, "preview") as tick:
+                preview = encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=tick)
+            job.publish(preview)
+            wake()
+            with steps("Saving the result", PREVIEW_SHARE, 1.0, "save") as tick:
+                record = self.store.save(result, owner, previews=(photo.preview, preview), tick=tick)
+            return record, preview
+
+        return self.queue.submit(work, owner=owner, kind="run", payload=photo)
+
+    def make_file(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
+        """See `Runtime`."""
+
+        def work(job: Job) -> bytes:
+            return replace(self.store.load(record), recipe=recipe).encode().data
+
+        return self.queue.submit(work, owner=owner, kind="file")
+
+    def read_file(self, record: ArtifactRecord, owner: str) -> Job:
+        """See `Runtime`."""
+        return self.queue.submit(lambda job: self.store.read(record, "result"), owner=owner, kind="file")
+
+    def offer_stored(self, record: ArtifactRecord) -> Offer:
+        """See `Runtime`."""
+        return Offer(self.store.size_bytes(record, "result"))
+
+    def offer(self, file: bytes) -> Offer:
+        """See `Runtime`."""
+        return Offer(len(file))
+
+    def whereabouts(self, record: ArtifactRecord) -> str:
+        """See `Runtime`. The path holds no name from outside: the folder's name and the file's are ours."""
+        return f"Saved at {self.store.path(record, 'result')}"
+
+
+def default_runtime() -> Runtime:
+    """Return what does the work here. This is the one place where server and browser part."""
+    if sys.platform == "emscripten":
+        from dashboard.browser.runtime import BrowserRuntime
+
+        return BrowserRuntime()
+    return ServerRuntime()
