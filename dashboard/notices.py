@@ -35,7 +35,7 @@ def notice_of(error: BaseException) -> Notice:
     return Notice(
         "error",
         f"Something unexpected went wrong ({type(error).__name__}). Try again; if it happens again, report it with the "
-        "details from the server's log.",
+        "details from the log: the server's, or the browser's console.",
     )
 
 

@@ -47,7 +47,7 @@ class Dashboard(pn.viewable.Viewer):
         self.history = HistoryView(self.controller)
         self._layout = pmui.Column(
             pmui.Typography(
-                "Drop a photo, press Run, download it without its background. Nothing is sent to any other site.",
+                f"Drop a photo, press Run, download it without its background. {self.controller.runtime.promise}",
                 variant="body1",
                 margin=0,
             ),

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from processing import ArtifactRecord, ArtifactStore, Recipe, run
 from processing.encoders import ENCODERS, encode_preview
-from processing.images import decode
+from processing.images import DecodeLimits, decode
 from processing.jobs import Job, JobQueue, default_queue
 from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Steps
@@ -60,6 +60,9 @@ class Runtime(Protocol):
     store: Store
     queue: JobQueue
     formats: tuple[str, ...]  #: The output formats that can be written here, keys of `processing.encoders.ENCODERS`.
+    limits: DecodeLimits  #: The photos that are taken.
+    promise: str  #: A sentence about where photos go.
+    has_links: bool  #: Whether an `Offer` has a URL, so that a plain link gives the file.
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:
         """Decode a photo; the result is its preview, a WebP file, and a remark on what was left out."""
@@ -107,12 +110,15 @@ class ServerRuntime:
     """
 
     formats = tuple(ENCODERS)
+    promise = "Nothing is sent to any other site."
+    has_links = False
 
     def __init__(
         self, store: ArtifactStore | None = None, queue: JobQueue | None = None, pool: SessionPool | None = None
     ) -> None:
         self.store = store or default_store()
         self.queue = queue or default_queue()
+        self.limits = DecodeLimits.from_environment()
         self._pool = pool or default_pool()
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:

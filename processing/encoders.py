@@ -68,6 +68,11 @@ class Encoder:
     has_quality: bool = False
     has_lossless: bool = False
 
+    @property
+    def icc_profile(self) -> bytes:
+        """The profile that its files carry. A matte is no picture: with a profile, viewers would change its values."""
+        return srgb_profile() if self.content == "cutout" else b""
+
 
 @dataclass(frozen=True)
 class EncodedImage:
@@ -199,22 +204,38 @@ def encode(
         If the background is unknown.
     """
     encoder = check_output(format, background)
-    pixels = _picture(encoder, cutout, alpha, background, lambda share: tick(0.3 * share))
-    pixels = _reduce(pixels, long_side, lambda share: tick(0.3 + 0.2 * share))
+    pixels = make_picture(
+        cutout, encoder, background, alpha=alpha, long_side=long_side, tick=lambda share: tick(share / 2)
+    )
+    file = io.BytesIO()
+    tick(0.5)
+    encoder.write(pixels, file, Settings(quality, lossless, exif, lambda share: tick(0.5 + 0.5 * share)))
+    tick(1.0)
+    return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix, (pixels.shape[0], pixels.shape[1]))
+
+
+def make_picture(
+    cutout: np.ndarray,
+    encoder: Encoder,
+    background: str,
+    *,
+    alpha: np.ndarray | AlphaMatte | None,
+    long_side: int,
+    tick: Tick = ignore,
+) -> np.ndarray:
+    """Return the pixels that go into a file, as `Encoder.write` takes them; parameters and errors as in `encode`."""
+    pixels = _lay_out(encoder, cutout, alpha, background, lambda share: tick(0.6 * share))
+    pixels = _reduce(pixels, long_side, lambda share: tick(0.6 + 0.4 * share))
     height, width = pixels.shape[:2]
     if max(height, width) > encoder.max_side:
         raise EncodingError(
             f"{encoder.title} stores at most {encoder.max_side} pixels a side; this cutout is {width} x {height}. "
             "Choose the format png, or a smaller size."
         )
-    file = io.BytesIO()
-    tick(0.5)
-    encoder.write(pixels, file, Settings(quality, lossless, exif, lambda share: tick(0.5 + 0.5 * share)))
-    tick(1.0)
-    return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix, (height, width))
+    return pixels
 
 
-def _picture(
+def _lay_out(
     encoder: Encoder, cutout: np.ndarray, alpha: np.ndarray | AlphaMatte | None, background: str, tick: Tick
 ) -> np.ndarray:
     if encoder.content == "mask":

@@ -13,7 +13,7 @@ import io
 import logging
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -90,22 +90,29 @@ def write_png(
     EncodingError
         If `pixels` has another type or shape.
     """
+    for piece in make_pieces(pixels, icc_profile=icc_profile, exif=exif, tick=tick):
+        file.write(piece)
+
+
+def make_pieces(
+    pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"", tick: Tick = ignore
+) -> Iterator[bytes]:
+    """Yield the file that `write_png` writes, a piece at a time, for who has other things to do in between."""
     colour_type = _colour_type(pixels)
     height, width = pixels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, colour_type, 0, 0, 0)
-    file.write(SIGNATURE)
-    _write_chunk(file, b"IHDR", header)
+    yield SIGNATURE
+    yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, colour_type, 0, 0, 0))
     if icc_profile:
-        _write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
+        yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
     if exif:
-        _write_chunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
+        yield _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
     filter_type, far = choose(pixels)
     compressor = make_compressor(far)
     for rows in bands(height, pixels[0].nbytes, tick, band_bytes=BLOCK_BYTES):
         if packed := compressor.compress(_filtered(pixels, rows.start, rows.stop, filter_type)):
-            _write_chunk(file, b"IDAT", packed)
-    _write_chunk(file, b"IDAT", compressor.flush())
-    _write_chunk(file, b"IEND", b"")
+            yield _chunk(b"IDAT", packed)
+    yield _chunk(b"IDAT", compressor.flush())
+    yield _chunk(b"IEND", b"")
 
 
 def _colour_type(pixels: np.ndarray) -> int:
@@ -119,11 +126,9 @@ def _colour_type(pixels: np.ndarray) -> int:
     return colour_type
 
 
-def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+def _chunk(kind: bytes, data: bytes) -> bytes:
     crc32 = codec().crc32
-    file.write(struct.pack(">I4s", len(data), kind))
-    file.write(data)
-    file.write(struct.pack(">I", crc32(data, crc32(kind))))
+    return b"".join((struct.pack(">I4s", len(data), kind), data, struct.pack(">I", crc32(data, crc32(kind)))))
 
 
 def choose(pixels: np.ndarray) -> tuple[int, bool]:

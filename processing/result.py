@@ -82,7 +82,6 @@ class Result:
             See `processing.encoders.encode`.
         """
         recipe = Recipe.from_options({**self.recipe.as_dict(), **options})
-        exif = kept_exif(self.source.data, keep_location=recipe.keep_location) if recipe.keep_metadata else b""
         return encode(
             self.pixels,
             recipe.format,
@@ -91,9 +90,13 @@ class Result:
             quality=recipe.quality,
             lossless=recipe.lossless,
             long_side=recipe.long_side,
-            exif=exif,
+            exif=self.exif(recipe),
             tick=tick,
         )
+
+    def exif(self, recipe: Recipe) -> bytes:
+        """Return the EXIF block that a recipe wants in the file; empty if it wants none."""
+        return kept_exif(self.source.data, keep_location=recipe.keep_location) if recipe.keep_metadata else b""
 
     def save(self, path: str | Path, **options: Any) -> Path:
         """Write the cutout to a file; an existing file is replaced only by a whole one.

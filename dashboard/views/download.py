@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
+from dashboard.components.file_link import FileLink
 from dashboard.controller import Controller
 from dashboard.notices import notice_of
 from dashboard.views.options import OptionsView
@@ -105,8 +106,10 @@ class DownloadView(pn.viewable.Viewer):
             margin=0,
             size="small",
         )
-        self.button = DownloadButton(
-            controller, label="Download", color="primary", variant="contained", margin=0, width=330
+        self.button: DownloadButton | FileLink = (
+            FileLink(width=330, margin=0)
+            if controller.runtime.has_links
+            else DownloadButton(controller, label="Download", color="primary", variant="contained", margin=0, width=330)
         )
         self.delete_button = pmui.Button(
             label="Delete", variant="text", color="error", size="small", margin=0, visible=False
@@ -157,6 +160,8 @@ class DownloadView(pn.viewable.Viewer):
         self.button.param.update(
             label=_describe_file(controller), filename=controller.download_name, disabled=record is None
         )
+        if isinstance(self.button, FileLink):
+            self.button.href = controller.offer.url if controller.offer is not None else ""
         self._saved.object = "" if record is None else controller.runtime.whereabouts(record)
         self._saved.visible = self.delete_button.visible = record is not None
 

@@ -12,7 +12,6 @@ from dashboard.controller import Controller
 from dashboard.notices import notice_of
 from dashboard.samples import SAMPLES, find_sample
 from processing import ImageError
-from processing.images import DecodeLimits
 
 
 class PhotoInput(pmui.FileInput):
@@ -86,7 +85,7 @@ class SourceView(pn.viewable.Viewer):
             self._show_error,
             label="Drop a photo here, or click to choose one",
             uploaded_label="Drop another photo, or click to choose one",
-            max_file_size=DecodeLimits.from_environment().max_bytes,
+            max_file_size=controller.runtime.limits.max_bytes,
             variant="outlined",
             sizing_mode="stretch_width",
             height=112,

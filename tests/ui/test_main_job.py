@@ -218,9 +218,9 @@ def test_a_reload_in_the_middle_finds_the_run_again(visitor):
     expect(visitor.page.get_by_text("Before: holiday.jpg")).to_be_visible()
 
 
-def test_a_run_that_ends_before_a_reloaded_page_is_ready_is_shown(visitor):
+def test_a_run_that_ends_before_a_reloaded_page_is_ready_is_shown(visitor, server):
     visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
-    readiness, stored = [], len(list(visitor.server.artifacts.rglob("record.json")))
+    readiness, stored = [], len(list(server.artifacts.rglob("record.json")))
     visitor.press_run()
 
     def hold_readiness_back(route) -> None:
@@ -237,7 +237,7 @@ def test_a_run_that_ends_before_a_reloaded_page_is_ready_is_shown(visitor):
     visitor.page.route_web_socket(re.compile("/ws"), hold_readiness_back)
     visitor.page.reload()
     expect(visitor.page.get_by_text("Cutting out ...")).to_be_visible()
-    while not readiness or len(list(visitor.server.artifacts.rglob("record.json"))) == stored:
+    while not readiness or len(list(server.artifacts.rglob("record.json"))) == stored:
         visitor.page.wait_for_timeout(100)
     visitor.page.wait_for_timeout(500)  # five times the page's own period
     readiness.pop()()
