@@ -240,7 +240,7 @@ def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         table += name + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
     header = struct.pack(
-        ">I4xI4s4s4s12s4s24x", start + len(body), 0x02400000, b"mntr", space, b"XYZ ", bytes(12), b"acsp"
+        ">I4xI4s4s4s12s4s28x", start + len(body), 0x02400000, b"mntr", space, b"XYZ ", bytes(12), b"acsp"
     )
     header += _fixed(*D50)
     return header.ljust(128, b"\0") + table + body

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import chromium
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 from serving import Server
 from visitors import Visitor
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = chromium.find()
-    assert executable is not None, "No Chromium: run `make test`, which installs one, or name it in CHROMIUM."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=chromium.ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,3 @@
+// What Python imports as the module `cutout_bridge`.
+export * from "./codecs.js"
+export * from "./inference.js"

@@ -1,0 +1,87 @@
+// What the browser's own codecs do, for use from Pyodide's worker: they are machine code, Pillow there is WebAssembly.
+
+// Decode a photo: upright, converted to sRGB. Rejects with a DecodeError if the file is broken. A canvas keeps colours
+// multiplied by alpha in 8 bits, so those of faint pixels come out coarse: take Pillow for files with transparency.
+export async function decode(bytes, mediaType) {
+  try {
+    const blob = new Blob([bytes], {type: mediaType})
+    const options = {imageOrientation: "from-image", colorSpaceConversion: "default", premultiplyAlpha: "none"}
+    return new Picture(await createImageBitmap(blob, options))
+  } catch (error) {
+    throw Object.assign(new Error(`The browser cannot decode this ${mediaType} file: ${error.message}`),
+      {name: "DecodeError"})
+  }
+}
+
+// A decoded photo whose pixels are read a band at a time: a canvas of the whole would be a second copy.
+class Picture {
+  #bitmap
+  #context = null
+
+  constructor(bitmap) {
+    this.#bitmap = bitmap
+    this.width = bitmap.width
+    this.height = bitmap.height
+  }
+
+  // Write the rows from `top` to `bottom` as RGB, three bytes per pixel, into a contiguous Python buffer of that length:
+  // one pass from the canvas into the array, where an array made here would be copied once more.
+  readInto(target, top, bottom) {
+    const view = target.getBuffer("u8")
+    try {
+      if (!view.c_contiguous || view.nbytes !== 3 * this.width * (bottom - top)) {
+        throw new RangeError(`The rows ${top} to ${bottom} need a contiguous buffer of `
+          + `${3 * this.width * (bottom - top)} bytes; this one has ${view.nbytes}.`)
+      }
+      const rgba = this.#draw(top, bottom)
+      const rgb = view.data.subarray(view.offset)
+      for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
+        rgb[to] = rgba[from]
+        rgb[to + 1] = rgba[from + 1]
+        rgb[to + 2] = rgba[from + 2]
+      }
+    } finally {
+      view.release()
+    }
+  }
+
+  // Return the rows from `top` to `bottom` as RGBA, for files that may turn out to be transparent.
+  readRgba(top, bottom) {
+    const {buffer, byteOffset, byteLength} = this.#draw(top, bottom)
+    return new Uint8Array(buffer, byteOffset, byteLength)
+  }
+
+  #draw(top, bottom) {
+    const height = bottom - top
+    if (!this.#context || this.#context.canvas.height < height) {
+      this.#context = new OffscreenCanvas(this.width, height).getContext("2d", {willReadFrequently: true})
+    }
+    // "copy" clears what the band before left under transparent pixels.
+    this.#context.globalCompositeOperation = "copy"
+    this.#context.drawImage(this.#bitmap, 0, -top)
+    return this.#context.getImageData(0, 0, this.width, height).data
+  }
+
+  // Give the memory back now; the garbage collector does not know how large a bitmap is.
+  close() {
+    this.#bitmap.close()
+    this.#context = null
+  }
+}
+
+// Encode straight-alpha RGBA as WebP; quality from 0 to 100. Safari has no WebP encoder and gives PNG: see `mediaType`.
+// For previews, as colours of faint pixels are coarse here too.
+export async function encodeWebp(rgba, width, height, quality) {
+  const canvas = new OffscreenCanvas(width, height)
+  const pixels = new Uint8ClampedArray(rgba.buffer, rgba.byteOffset, rgba.byteLength)
+  canvas.getContext("2d", {willReadFrequently: true}).putImageData(new ImageData(pixels, width, height), 0, 0)
+  const blob = await canvas.convertToBlob({type: "image/webp", quality: quality / 100})
+  return {data: new Uint8Array(await blob.arrayBuffer()), mediaType: blob.type}
+}
+
+// A file from pieces that Python made; the browser keeps it outside of this worker's memory.
+export const makeBlob = (pieces, mediaType) => new Blob(pieces, {type: mediaType})
+
+// An address for a link or an image; it works as long as the worker lives that called this.
+export const publish = blob => URL.createObjectURL(blob)
+export const revoke = url => URL.revokeObjectURL(url)
