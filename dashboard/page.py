@@ -70,16 +70,17 @@ class Dashboard(pn.viewable.Viewer):
         # dropped that early would be read and never shown, and a run that ended in that moment would seem to last
         # forever. So until then nothing can be pressed and no job is asked how it stands.
         self._connected = False
-        inputs = (self.source.file_input, self.source.samples, self.history.strip)
-        for widget in inputs:
-            widget.disabled = True
+        self._set_disabled(True)
+        if self.controller.runtime.has_threads:  # in a browser's Python `onload` does not wait: see `_poll`
+            pn.state.onload(self._connect)
 
-        def enable() -> None:
-            self._connected = True
-            for widget in inputs:
-                widget.disabled = False
+    def _connect(self) -> None:
+        self._connected = True
+        self._set_disabled(False)
 
-        pn.state.onload(enable)
+    def _set_disabled(self, disabled: bool) -> None:
+        for widget in (self.source.file_input, self.source.samples, self.history.strip):
+            widget.disabled = disabled
 
     def _start_polling(self) -> None:
         # Polling needs no lock between visitors and keeps no closed page in memory. background=True, which
@@ -87,13 +88,15 @@ class Dashboard(pn.viewable.Viewer):
         self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True, log=False)
         self._poller.start()
         document = pn.state.curdoc
-        if document is not None and document.session_context is not None:
+        if self.controller.runtime.has_threads and document is not None and document.session_context is not None:
             # Threads may ask a document for one thing: to be called from its event loop.
             self.controller.wake = lambda: document.add_next_tick_callback(self._poll)
             pn.state.on_session_destroyed(lambda context: self.controller.close())
 
     async def _poll(self) -> None:
         # A coroutine runs on the event loop; a plain function would queue behind slow callbacks in the thread pool.
+        if not self._connected and not self.controller.runtime.has_threads and pn.state.loaded:
+            self._connect()
         if self._connected:
             self.controller.poll()
 

@@ -62,6 +62,7 @@ class Runtime(Protocol):
     formats: tuple[str, ...]  #: The output formats that can be written here, keys of `processing.encoders.ENCODERS`.
     limits: DecodeLimits  #: The photos that are taken.
     promise: str  #: A sentence about where photos go.
+    has_threads: bool  #: Whether work happens in threads, which must not touch the page.
     has_links: bool  #: Whether an `Offer` has a URL, so that a plain link gives the file.
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:
@@ -111,6 +112,7 @@ class ServerRuntime:
 
     formats = tuple(ENCODERS)
     promise = "Nothing is sent to any other site."
+    has_threads = True
     has_links = False
 
     def __init__(

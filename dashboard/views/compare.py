@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import panel as pn
+import panel_material_ui as pmui
 
 from dashboard.components.image_view import ImageView
 from dashboard.controller import Controller
@@ -21,7 +22,7 @@ class CompareView(pn.viewable.Viewer):
         cell = {"flex": "1 1 340px", "min-width": "0"}
         self.before = ImageView(title="Before", hint="Drop a photo above, or try a sample.", margin=0, styles=cell)
         self.after = ImageView(title="After", hint=_EMPTY, margin=0, styles=cell)
-        self._layout = pn.FlexBox(self.before, self.after, gap="24px", sizing_mode="stretch_width", margin=0)
+        self._layout = pmui.FlexBox(self.before, self.after, gap="24px", margin=0)
         controller.param.watch(self._show, ["before", "after", "photo_name", "activity"])
         controller.recipe.param.watch(self._show, "background")
         self._show()

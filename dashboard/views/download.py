@@ -98,44 +98,39 @@ class DownloadView(pn.viewable.Viewer):
             size="small",
             margin=0,
         )
-        self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=130, margin=0)
+        self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=130, margin=0, align="end")
         self.format = pmui.Select.from_param(
             recipe.param.format,
             options={ENCODERS[name].title: name for name in controller.runtime.formats},
             width=130,
             margin=0,
             size="small",
+            align="end",
         )
+        place = {"margin": 0, "align": "end", "sizing_mode": "stretch_width", "max_width": 330}
+        place["styles"] = {"flex": "1 1 270px"}
         self.button: DownloadButton | FileLink = (
-            FileLink(width=330, margin=0)
+            FileLink(**place)
             if controller.runtime.has_links
-            else DownloadButton(controller, label="Download", color="primary", variant="contained", margin=0, width=330)
+            else DownloadButton(controller, label="Download", color="primary", variant="contained", **place)
         )
         self.delete_button = pmui.Button(
             label="Delete", variant="text", color="error", size="small", margin=0, visible=False
         )
         self.delete_button.on_click(lambda event: controller.delete())
         self.options = OptionsView(controller)
-        self._saved = pmui.Typography("", variant="body2", margin=0)
+        self._saved = pmui.Typography("", variant="body2", margin=0, align="center")
         self._layout = pn.Column(
-            pn.FlexBox(
+            pmui.FlexBox(
                 self.background,
                 self.colour,
                 self.format,
                 self.button,
                 gap="12px 16px",
                 align_items="flex-end",
-                sizing_mode="stretch_width",
                 margin=0,
             ),
-            pn.FlexBox(
-                self._saved,
-                self.delete_button,
-                gap="4px 12px",
-                align_items="center",
-                sizing_mode="stretch_width",
-                margin=0,
-            ),
+            pmui.FlexBox(self._saved, self.delete_button, gap="4px 12px", align_items="center", margin=0),
             self.options,
             sizing_mode="stretch_width",
             margin=0,

@@ -25,7 +25,7 @@ def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
         return pmui.Select.from_param(option, visible=len(option.objects) > 1, width=220, size="small", **common)
     if option.bounds[1] <= 100:
         return pmui.IntSlider.from_param(option, width=220, **common)
-    return pmui.IntInput.from_param(option, width=320, size="small", **common)
+    return pmui.IntInput.from_param(option, width=290, size="small", **common)
 
 
 class OptionsView(pn.viewable.Viewer):
@@ -36,9 +36,7 @@ class OptionsView(pn.viewable.Viewer):
         self._recipe = controller.recipe
         names = [name for name in Recipe.option_names() if name not in _ELSEWHERE]
         self.widgets = {name: make_widget(self._recipe, name) for name in names}
-        fold = pn.FlexBox(
-            *self.widgets.values(), gap="16px 28px", align_items="center", sizing_mode="stretch_width", margin=(8, 0)
-        )
+        fold = pmui.FlexBox(*self.widgets.values(), gap="16px 28px", align_items="center", margin=(8, 0))
         self._layout = pmui.Accordion(
             ("More options", fold), title_variant="subtitle2", sizing_mode="stretch_width", margin=0
         )

@@ -39,14 +39,8 @@ class RunView(pn.viewable.Viewer):
             styles={"flex": "1 1 220px"},
             css_classes=["cutout-progress"],
         )
-        self._layout = pn.FlexBox(
-            self.run_button,
-            self.cancel_button,
-            self._progress,
-            gap="12px 16px",
-            align_items="center",
-            sizing_mode="stretch_width",
-            margin=0,
+        self._layout = pmui.FlexBox(
+            self.run_button, self.cancel_button, self._progress, gap="12px 16px", align_items="center", margin=0
         )
         controller.param.watch(self._show, ["activity", "step", "fraction", "can_run"])
         self._show()

@@ -109,7 +109,7 @@ class SourceView(pn.viewable.Viewer):
             ],
             margin=0,
         )
-        self._layout = pn.FlexBox(
+        self._layout = pmui.FlexBox(
             pn.Column(self.file_input, margin=0, styles={"flex": "3 1 340px", "min-width": "0"}),
             pn.Column(
                 pmui.Typography("No photo at hand? Try one of these:", variant="body2", margin=(0, 0, 8, 0)),
@@ -119,7 +119,6 @@ class SourceView(pn.viewable.Viewer):
             ),
             gap="16px 24px",
             align_items="center",
-            sizing_mode="stretch_width",
             margin=0,
         )
 

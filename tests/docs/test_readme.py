@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Commands that no test can run, and why; the README lists the same ones with the day they were last tried.
 NOT_RUN = {
     "git clone ADDRESS cutout && cd cutout": "the address is the reader's",
+    "python -m dashboard.browser build site": "needs Pyodide's distribution; tests/dashboard/browser builds without it",
+    "python -m dashboard.browser serve site": "needs the site",
     "conda env create -f environment.yml": "needs conda and its channels",
     "conda activate cutout": "needs conda",
     "pip install -e . --no-deps": "would change the environment that the tests run in",
