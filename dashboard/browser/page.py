@@ -157,8 +157,9 @@ def _change_worker(worker: str) -> str:
     report = r"self\.postMessage\(\{\s*type: 'status',\s*msg: tblines\[tblines\.length-2\]\s*\}\)"
     worker = swap_pattern(worker, report, "fail(e)")
     # One name for all patches, and a task that looks at it later: of two in a row the first would be lost.
-    patch = r"self\.pyodide\.globals\.set\('patch', msg\.patch\)\s*self\.pyodide\.runPythonAsync\(`[^`]*apply_json_patch[^`]*`\)"
-    worker = swap_pattern(worker, patch, "applyPatch(self.pyodide, msg.patch)")
+    setting, running = r"self\.pyodide\.globals\.set\('patch', msg\.patch\)", r"self\.pyodide\.runPythonAsync"
+    change = rf"{setting}\s*{running}\(`[^`]*json_patch[^`]*`\)"
+    worker = swap_pattern(worker, change, "applyPatch(self.pyodide, msg.patch)")
     if found := re.findall(r"https?://[^\s\"'`]*", worker):
         raise BuildError(f"Panel's template changed: {found} must not be in the worker.")
     return worker

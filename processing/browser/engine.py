@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cutout_bridge as bridge
 import numpy as np
 from js import Object
@@ -103,7 +105,7 @@ class BrowserEngine:
         if self._last is None or self._last.data != data:
             self._last = None  # two of them at once would only take memory
             self._last = await codecs.decode(data, name, limits or LIMITS, tick)
-        return self._last
+        return replace(self._last, name=name)
 
     async def open(self, spec: ModelSpec, tick: Tick = ignore) -> OrtWebSession:
         """Return the session of a model, loading it the first time."""

@@ -95,7 +95,8 @@ def upload(visitor: Visitor, name: str, data: bytes, media_type: str = "image/jp
 def run(visitor: Visitor, tmp_path: Path) -> Image.Image:
     visitor.press_run()
     visitor.sees_after()
-    return Image.open(visitor.download(tmp_path))
+    with Image.open(visitor.download(tmp_path)) as cutout:
+        return cutout.copy()
 
 
 def test_a_phone_photo_becomes_the_cutout_that_the_library_makes(visitor, tmp_path):
@@ -113,7 +114,8 @@ def test_a_phone_photo_becomes_the_cutout_that_the_library_makes(visitor, tmp_pa
 
 
 def test_a_photo_with_transparency_keeps_its_straight_colours(visitor, tmp_path):
-    pixels = np.dstack([np.asarray(Image.open(SAMPLES / "cat.jpg")), np.full((300, 451), 40, np.uint8)])
+    with Image.open(SAMPLES / "cat.jpg") as cat:
+        pixels = np.dstack([np.asarray(cat), np.full((300, 451), 40, np.uint8)])
     pixels[:, :225, 3] = 255
     photo = file_of(Image.fromarray(pixels), "PNG")
     upload(visitor, "faint.png", photo, "image/png")
@@ -160,8 +162,7 @@ def test_a_run_can_be_cancelled_and_started_again(visitor, tmp_path):
     visitor.page.get_by_role("button", name="Cancel").click()
     expect(visitor.run_button).to_be_enabled(timeout=60_000)
     expect(visitor.after).to_have_attribute("data-state", "empty")
-    with run(visitor, tmp_path) as cutout:
-        assert cutout.size == (3000, 4000)
+    assert run(visitor, tmp_path).size == (3000, 4000)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +189,7 @@ def test_on_a_plain_host_it_is_isolated_and_works_when_the_server_is_gone(browse
             visitor.page.reload()
             visitor.is_ready()
             upload(visitor, "cat.jpg", CAT)
-            with run(visitor, tmp_path) as cutout:
-                assert cutout.mode == "RGBA"
+            assert run(visitor, tmp_path).mode == "RGBA"
             assert visitor.history.count() == 1, "the results of an earlier visit are gone"
     finally:
         host._server.server_close()
