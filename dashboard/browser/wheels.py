@@ -22,14 +22,15 @@ _OWN = "cutout-dashboard"
 
 # Panel's wheel has 30 MB, nearly all of it JavaScript, which the page gets as files of its own (see build.py).
 _UNUSED = re.compile(
-    r"panel/(dist|tests|examples|node_modules)/"
+    r"panel/((dist|tests|examples|node_modules)/|package-lock\.json)"
     r"|panel_material_ui/(dist|node_modules)/"
-    r"|bokeh/(server/static|sphinxext|command/subcommands)/"
+    r"|bokeh/(server/static|sphinxext|command/subcommands)/|bokeh/_sri/([0-2]|3\.[0-8])\."
     r"|numpy/(f2py|distutils|fft|polynomial|random|testing|_pyinstaller|_core/include|_core/lib)/"
     r"|numpy/(linalg/lapack_lite|conftest)\."
     r"|numpy/.*tests/"
     r"|PIL/(_imagingft|_imagingtk|ImageTk|ImageQt)[.\w-]*"
-    r"|processing/training/"
+    r"|processing/(batch|cli|training)/"
+    r"|dashboard/browser/(?!(__init__|app|runtime|store)\.py)"
     r"|pyviz_comms/labextension/static/"
     r"|xyzservices/(data|tests)/"
     r"|[^/]+\.(data|libs)/"
