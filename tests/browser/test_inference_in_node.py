@@ -22,6 +22,8 @@ from browser.static_site import JAVASCRIPT, Site, serve
 
 from processing.models import ModelSpec
 
+pytestmark = pytest.mark.slow  # and its first run fetches onnxruntime-web
+
 WEIGHTS = "/models/compact.onnx"
 HERE = Path(__file__).parent
 
