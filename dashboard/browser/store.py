@@ -17,7 +17,7 @@ from processing.record import describe
 
 
 class BrowserFile:
-    """A file that the browser holds outside of Python, and its URL.
+    """A file that the browser holds outside of Python, and its URL, for as long as somebody holds this object.
 
     Parameters
     ----------
@@ -29,9 +29,8 @@ class BrowserFile:
         self.size_bytes = int(blob.size)
         self.url: str = bridge.publish(blob)
 
-    def forget(self) -> None:
-        """Let the browser free the memory; the URL leads nowhere from then on."""
-        bridge.revoke(self.url)
+    def __del__(self) -> None:
+        bridge.revoke(self.url)  # the browser frees the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ class VisitStore:
         self._kept[record.id] = _Kept(record, contents, file, result.raw, result.model)
         self._latest = record.id, result
         while len(self._kept) > self._most:
-            self._kept.pop(next(iter(self._kept))).file.forget()
+            del self._kept[next(iter(self._kept))]
         return record
 
     def list(self, owner: str | None, limit: int | None = None) -> builtins.list[ArtifactRecord]:
@@ -124,8 +123,6 @@ class VisitStore:
     def delete(self, record: ArtifactRecord) -> None:
         """Put a result aside until the next one is deleted."""
         kept = self._find(record)
-        if self._trash is not None:
-            self._trash.file.forget()
         self._trash = self._kept.pop(kept.record.id)
         if self._latest is not None and self._latest[0] == record.id:
             self._latest = None

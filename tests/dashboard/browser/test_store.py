@@ -81,6 +81,13 @@ def test_the_oldest_goes_and_its_file_is_freed(store, keep, urls):
         store.read(records[0], "source")
 
 
+def test_a_file_that_nobody_holds_is_freed(module, urls):
+    file = module.BrowserFile(SimpleNamespace(size=5))
+    assert urls == ["blob:5"]
+    del file
+    assert urls == []
+
+
 def test_somebody_elses_result_is_not_given(store, keep):
     record = keep("anna")
     with pytest.raises(StoreError):
