@@ -26,3 +26,8 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=chromium.ARGUMENTS)
         yield browser
         browser.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what drives a browser last: while Playwright is there, no other event loop can run in this thread."""
+    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in ("browser", "ui")))

@@ -5,7 +5,8 @@
 export async function decode(bytes, mediaType) {
   try {
     const blob = new Blob([bytes], {type: mediaType})
-    const options = {imageOrientation: "from-image", colorSpaceConversion: "default", premultiplyAlpha: "none"}
+    // Nothing is asked about alpha: leaving it as it is takes Chromium half as long again, also where there is none.
+    const options = {imageOrientation: "from-image", colorSpaceConversion: "default"}
     return new Picture(await createImageBitmap(blob, options))
   } catch (error) {
     throw Object.assign(new Error(`The browser cannot decode this ${mediaType} file: ${error.message}`),
