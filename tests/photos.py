@@ -11,8 +11,8 @@ from PIL import Image
 SAMPLES = Path(__file__).resolve().parents[1] / "dashboard" / "samples"
 
 
-def phone_photo() -> bytes:
-    """Return a 12-megapixel JPEG as a phone writes it: 4000 x 3000 as seen, stored lying on its side with EXIF
+def phone_photo(scale: int = 1) -> bytes:
+    """Return a JPEG as a phone writes it: 3000 x 4000 as seen, times `scale`, stored lying on its side with EXIF
     orientation 6."""
     sample = Image.open(SAMPLES / "astronaut.jpg").convert("RGB")
     upright = Image.new("RGB", (3000, 4000), (196, 188, 180))
@@ -20,6 +20,7 @@ def phone_photo() -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
+    upright = upright.resize((3000 * scale, 4000 * scale))
     upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=90, exif=exif)
     return file.getvalue()
 

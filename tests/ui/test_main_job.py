@@ -210,8 +210,10 @@ def test_delete_can_be_undone(visitor):
 
 
 def test_a_reload_in_the_middle_finds_the_run_again(visitor):
-    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
+    # 48 megapixels: the run must outlast the reload, also on a busy machine.
+    visitor.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo(2)})
     visitor.press_run()
+    expect(visitor.page.get_by_role("button", name="Cancel")).to_be_visible()
     visitor.page.reload()
     visitor.sees_before()
     visitor.sees_after()
