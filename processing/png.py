@@ -48,12 +48,14 @@ def _less_average(values: np.ndarray, left: np.ndarray, above: np.ndarray, out: 
     np.subtract(values, out, out=out)
 
 
+UP = 2
+
 #: What is stored of a byte: its difference from those of the pixels to the left and above; None, Sub, Up and Average of
 #: section 9. Paeth, the fifth, needs 16-bit numbers and comparisons: alone it takes more CPU than all the rest here.
 FILTERS: dict[int, Filter] = {
     0: lambda values, left, above, out: np.copyto(out, values),
     1: lambda values, left, above, out: np.subtract(values, left, out=out),
-    2: lambda values, left, above, out: np.subtract(values, above, out=out),
+    UP: lambda values, left, above, out: np.subtract(values, above, out=out),
     3: _less_average,
 }
 
@@ -95,9 +97,12 @@ def write_png(
 
 
 def make_pieces(
-    pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"", tick: Tick = ignore
+    pixels: np.ndarray, *, icc_profile: bytes = b"", exif: bytes = b"", quick: bool = False, tick: Tick = ignore
 ) -> Iterator[bytes]:
-    """Yield the file that `write_png` writes, a piece at a time, for who has other things to do in between."""
+    """Yield the file that `write_png` writes, a piece at a time, for who has other things to do in between.
+
+    With `quick`, nothing is tried on a sample: every row takes the filter Up, and repeats are looked for nearby.
+    """
     colour_type = _colour_type(pixels)
     height, width = pixels.shape[:2]
     yield SIGNATURE
@@ -106,7 +111,7 @@ def make_pieces(
         yield _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc_profile))
     if exif:
         yield _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
-    filter_type, far = choose(pixels)
+    filter_type, far = (UP, False) if quick else choose(pixels)
     compressor = make_compressor(far)
     for rows in bands(height, pixels[0].nbytes, tick, band_bytes=BLOCK_BYTES):
         if packed := compressor.compress(_filtered(pixels, rows.start, rows.stop, filter_type)):
@@ -172,15 +177,19 @@ def _filtered(pixels: np.ndarray, start: int, stop: int, filter_type: int) -> np
         0 0 0 0 | row `start`
         0 0 0 0 | ...
     """
+    first = max(start - 1, 0)  # also the row above, if there is one
+    rows = np.ascontiguousarray(pixels[first:stop], pixels.dtype.newbyteorder(">"))
+    rows = rows.view(np.uint8).reshape(len(rows), -1)
+    stored = np.empty((stop - start, 1 + pixels[0].nbytes), np.uint8)
+    stored[:, 0] = filter_type
+    if filter_type == UP and start > 0:  # needs no neighbours to the left, so no copy with room for them
+        FILTERS[UP](rows[1:], rows[1:], rows[:-1], stored[:, 1:])
+        return stored
     step = pixels[0, 0].nbytes
     padded = np.empty((1 + stop - start, step + pixels[0].nbytes), np.uint8)
     padded[:, :step] = 0
     padded[0] = 0
-    first = max(start - 1, 0)  # also the row above, if there is one
-    rows = np.ascontiguousarray(pixels[first:stop], pixels.dtype.newbyteorder(">"))
-    padded[first - stop :, step:] = rows.view(np.uint8).reshape(len(rows), -1)
-    stored = np.empty((stop - start, 1 + pixels[0].nbytes), np.uint8)
-    stored[:, 0] = filter_type
+    padded[first - stop :, step:] = rows
     FILTERS[filter_type](padded[1:, step:], padded[1:, :-step], padded[:-1, step:], stored[:, 1:])
     return stored
 

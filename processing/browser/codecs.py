@@ -146,6 +146,7 @@ async def encode_file(result: Result, recipe: Recipe, tick: Tick = ignore) -> An
         pixels,
         icc_profile=encoder.icc_profile,
         exif=result.exif(recipe),
+        quick=True,
         tick=lambda share: tick(0.2 + 0.8 * share),
     ):
         pieces.append(to_js(piece))
