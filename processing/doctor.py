@@ -15,6 +15,7 @@ import numpy as np
 
 from processing.errors import ProcessingError
 from processing.models import DEFAULT_MODEL, ModelSpec, find_model, has_subject, load_catalogue, prepare
+from processing.models.folder import locate
 from processing.sessions import open_session
 from processing.sessions.native import NativeSession
 from processing.store import default_root
@@ -90,6 +91,8 @@ def _check_providers() -> Check:
 def _check_model(spec: ModelSpec) -> Check:
     """Load a model and run it on a plain grey picture, in which it must find nothing."""
     subject = f"model {spec.name}"
+    if not spec.is_built_in and not locate(spec).is_file():
+        return Check(subject, True, "not fetched", f"`python -m processing models fetch {spec.name}` gets it.")
     try:
         session = open_session(spec)
         grey = np.full((320, 320, 3), 128, np.uint8)

@@ -14,7 +14,7 @@ from processing.cancellation import CancelToken
 from processing.composite import cut_out
 from processing.encoders import check_output
 from processing.images import DecodeLimits, SourceImage, decode, read_input
-from processing.models import ModelSpec, find_model, has_subject, prepare, to_alpha
+from processing.models import ModelSpec, check_terms, find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
 from processing.result import Result
 from processing.sessions.pool import SessionPool, default_pool
@@ -140,7 +140,9 @@ async def run_async(
 def _begin(data: bytes, recipe: Recipe | None, previous: Result | None) -> tuple[ModelSpec, Recipe, Result | None]:
     recipe = (recipe or Recipe()).snapshot()
     check_output(recipe.format, recipe.background)
-    return find_model(recipe.model), recipe, previous if previous is not None and previous.source.data == data else None
+    spec = find_model(recipe.model)
+    check_terms(spec, recipe.non_commercial)
+    return spec, recipe, previous if previous is not None and previous.source.data == data else None
 
 
 def _finish(

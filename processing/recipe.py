@@ -9,8 +9,8 @@ import param
 
 from processing.composite import TRANSPARENT, parse_background
 from processing.encoders import ENCODERS
-from processing.errors import RecipeError
-from processing.models import DEFAULT_MODEL, load_catalogue
+from processing.errors import ModelError, RecipeError
+from processing.models import DEFAULT_MODEL, find_model, load_catalogue
 
 
 class Background(param.String):
@@ -25,14 +25,35 @@ class Background(param.String):
                 raise ValueError(str(error)) from error
 
 
+class Model(param.Selector):
+    """A parameter that holds a name of the catalogue or the path of a model of the user's own."""
+
+    def __init__(self, default: str = DEFAULT_MODEL, **params: Any) -> None:
+        super().__init__(default=default, objects=list(load_catalogue()), check_on_set=False, **params)
+
+    def _validate(self, val: Any) -> None:
+        if not isinstance(val, str):
+            raise ValueError(f"The model is {val!r}. It takes a name, or the path of a file, as text.")
+        try:
+            find_model(val)
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+
+    def _ensure_value_is_in_objects(self, val: Any) -> None:
+        """Leave the list alone: a path is no further choice of everybody's."""
+
+
 class Recipe(param.Parameterized):
     """What to do with a photo.
 
     Flat, so that it serialises and compares by value: use `as_dict` for both.
     """
 
-    model: param.Selector[str] = param.Selector(
-        default=DEFAULT_MODEL, objects=list(load_catalogue()), doc="Model that finds the subject of the photo."
+    model = Model(doc="Model that finds the subject of the photo: a name, or the path of your own .onnx or .toml file.")
+    non_commercial = param.Boolean(
+        default=False,
+        label="I use the result non-commercially",
+        doc="Allow models whose weights may not be used to make money. The record of the result says so.",
     )
     format: param.Selector[str] = param.Selector(
         default="png", objects=list(ENCODERS), doc="File format of the cutout."

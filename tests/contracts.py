@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,7 +22,8 @@ from processing.cancellation import CancelToken
 from processing.composite import over
 from processing.encoders import ENCODERS, Encoder, check_output, encode, find_encoder
 from processing.errors import Cancelled, EncodingError, ModelError, RecipeError
-from processing.models import ModelSpec, has_subject, prepare, to_alpha
+from processing.models import ModelSpec, has_subject, load_catalogue, prepare, to_alpha
+from processing.models.spec import COMMERCIAL_USE, SUBJECTS
 from processing.sessions import RUNTIMES, Session, open_session
 
 
@@ -38,30 +40,52 @@ class FakeSession:
         return self.raw
 
 
-class ModelContract:
+class RowContract:
     """What each row of the catalogue promises. Fixture: `spec`."""
+
+    def test_row_tells_people_what_the_model_is_and_may_be_used_for(self, spec: ModelSpec):
+        assert spec.title
+        assert spec.about.endswith(".")
+        assert "unknown" not in (spec.licence, spec.code_licence)
+        assert spec.commercial_use in COMMERCIAL_USE
+        assert set(spec.subjects) <= set(SUBJECTS)
+        assert spec.subjects
+        assert spec.wait_s > 0
+        assert spec.caveat.endswith(".")
+        assert spec.attribution.endswith(".")
+
+    def test_numbers_of_the_row_make_sense(self, spec: ModelSpec):
+        assert spec.runtime in RUNTIMES
+        assert (spec.input_size is None) == (spec.runtime == "rembg")
+        assert spec.scale in ("255", "max")
+        assert spec.activation in ("", "sigmoid")
+        assert 0 <= spec.levels[0] < spec.levels[1] <= 1
+        assert 0 < spec.empty_below < 1
+        assert all(value > 0 for value in spec.std)
+
+    def test_every_file_can_be_checked(self, spec: ModelSpec):
+        for file in spec.files:
+            assert file.sha256 or file.md5 or spec.made_from
+            assert re.fullmatch("[0-9a-f]{64}|", file.sha256)
+            assert re.fullmatch("[0-9a-f]{32}|", file.md5)
+
+    def test_files_come_from_somewhere(self, spec: ModelSpec):
+        assert spec.is_built_in or spec.made_from in load_catalogue() or all(
+            file.url.startswith("https://") for file in spec.files
+        )
+
+
+class ModelContract(RowContract):
+    """What each built-in model promises. Fixture: `spec`."""
 
     def test_weights_are_the_file_that_the_row_describes(self, spec: ModelSpec):
         weights = spec.weights.read_bytes()
         assert len(weights) == spec.size_bytes
         assert hashlib.sha256(weights).hexdigest() == spec.sha256
 
-    def test_row_tells_people_what_the_model_is_and_may_be_used_for(self, spec: ModelSpec):
-        assert spec.title
-        assert spec.about.endswith(".")
-        assert spec.licence not in ("", "unknown")
-        assert spec.commercial_use in ("yes", "no", "unclear")
-
     def test_card_named_in_the_row_exists(self, spec: ModelSpec):
         assert spec.card is not None
         assert spec.card.is_file()
-
-    def test_numbers_of_the_row_make_sense(self, spec: ModelSpec):
-        assert spec.runtime in RUNTIMES
-        assert spec.scale in ("255", "max")
-        assert 0 <= spec.levels[0] < spec.levels[1] <= 1
-        assert 0 < spec.empty_below < 1
-        assert all(value > 0 for value in spec.std)
 
     def test_model_finds_the_subject_of_a_clear_picture(self, spec: ModelSpec):
         picture, mask = ball()

@@ -16,9 +16,10 @@ from processing.batch.report import BatchProgress, BatchReport, Failure
 from processing.batch.worker import Job, Outcome, process, process_in_worker
 from processing.cancellation import CancelToken
 from processing.encoders import check_output
-from processing.errors import Cancelled, ModelError, RecipeError
+from processing.errors import Cancelled, RecipeError
 from processing.images import DecodeLimits
 from processing.models import ModelSpec, find_model
+from processing.models.integrity import require_weights
 from processing.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -115,14 +116,11 @@ def run_batch(
 
 def _check_weights(spec: ModelSpec) -> str:
     """Return the SHA-256 of the weights: one sentence now, instead of one for each photo."""
-    try:
-        with open(spec.weights, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"The weights of {spec.name!r} are not at {spec.weights}: {error.strerror}.") from error
-    if spec.sha256 and sha256 != spec.sha256:
-        raise ModelError(f"The weights of {spec.name!r} at {spec.weights} are damaged. Restore the file.")
-    return sha256
+    path = require_weights(spec)
+    if spec.sha256:
+        return spec.sha256
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Batch:

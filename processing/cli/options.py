@@ -21,7 +21,8 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         elif isinstance(option, param.Integer):
             parser.add_argument(flag, type=int, metavar="N", help=f"{option.doc} Default: {option.default}.")
         else:
-            choices = list(option.objects) if isinstance(option, param.Selector) else None
+            # Not all that is allowed is listed where a value is not checked against the list: paths of models.
+            choices = list(option.objects) if isinstance(option, param.Selector) and option.check_on_set else None
             parser.add_argument(flag, choices=choices, help=f"{option.doc} Default: {option.default}.")
 
 

@@ -3,7 +3,17 @@
 To add a model of a known family, add a table to `catalogue.toml`; the contract test in `tests/contracts.py` runs on it.
 """
 
-from processing.models.spec import DEFAULT_MODEL, ModelSpec, find_model, load_catalogue
+from processing.models.spec import DEFAULT_MODEL, ModelSpec, WeightsFile, check_terms, find_model, load_catalogue
 from processing.models.transforms import has_subject, prepare, to_alpha
 
-__all__ = ["DEFAULT_MODEL", "ModelSpec", "find_model", "has_subject", "load_catalogue", "prepare", "to_alpha"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "ModelSpec",
+    "WeightsFile",
+    "check_terms",
+    "find_model",
+    "has_subject",
+    "load_catalogue",
+    "prepare",
+    "to_alpha",
+]

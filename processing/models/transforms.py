@@ -53,7 +53,7 @@ def has_subject(raw: np.ndarray, spec: ModelSpec) -> bool:
     spec : ModelSpec
         Gives the least peak of a real subject.
     """
-    return bool(raw.max() >= spec.empty_below)
+    return bool(_activated(raw.max(), spec) >= spec.empty_below)
 
 
 def to_alpha(raw: np.ndarray, spec: ModelSpec, size: tuple[int, int], opacity: np.ndarray | None = None) -> AlphaMatte:
@@ -75,9 +75,15 @@ def to_alpha(raw: np.ndarray, spec: ModelSpec, size: tuple[int, int], opacity: n
     AlphaMatte
         In [0, 1]; it is enlarged to the image's size when it is looked at.
     """
-    matte = np.asarray(raw, np.float32)[0, 0]
+    matte = _activated(np.asarray(raw, np.float32)[0, 0], spec)
     if spec.stretch:
         low, high = float(matte.min()), float(matte.max())
         matte = (matte - low) / max(high - low, 1e-6)
     low, high = spec.levels
     return AlphaMatte(np.clip((matte - low) / (high - low), 0, 1).astype(np.float32), size, opacity)
+
+
+def _activated(values: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    if spec.activation != "sigmoid":
+        return values
+    return 1 / (1 + np.exp(-np.clip(values, -60, 60)))  # further out it is 0 or 1, and exp would overflow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ import numpy as np
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models import ModelSpec
+from processing.models.integrity import require_weights
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class NativeSession:
     Parameters
     ----------
     spec : ModelSpec
-        Its weights are checked against `spec.sha256` before they are loaded.
+        Its weights are compared with their checksum before they are loaded.
     providers : iterable of str
         Execution providers to try, best first.
 
@@ -38,7 +38,7 @@ class NativeSession:
     def __init__(self, spec: ModelSpec, providers: Iterable[str] = PREFERRED_PROVIDERS) -> None:
         import onnxruntime
 
-        weights = _read_weights(spec)
+        weights = require_weights(spec)
         wanted = [name for name in providers if name in onnxruntime.get_available_providers()]
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -46,7 +46,7 @@ class NativeSession:
         # Spinning threads wait busily for more work: on a shared machine they take the cores that other visitors need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(weights, options, providers=wanted)
+            self._session = onnxruntime.InferenceSession(str(weights), options, providers=wanted)
         except Exception as error:  # onnxruntime's errors have no common base class
             raise ModelError(f"The weights of {spec.name!r} cannot be loaded: {error}") from error
         self.provider: str = self._session.get_providers()[0]
@@ -93,19 +93,3 @@ def _read_thread_count() -> int:
     """Read OMP_NUM_THREADS, as rembg does; 0, one thread per core, where it is not set or no plain number."""
     text = os.environ.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdecimal() else 0
-
-
-def _read_weights(spec: ModelSpec) -> bytes:
-    try:
-        weights = spec.weights.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"The weights of {spec.name!r} are not at {spec.weights}: {error.strerror}. Reinstall the project, or run "
-            "`git checkout -- processing/models/weights`."
-        ) from error
-    if spec.sha256 and hashlib.sha256(weights).hexdigest() != spec.sha256:
-        raise ModelError(
-            f"The weights of {spec.name!r} at {spec.weights} are damaged: their SHA-256 is not the one in "
-            "catalogue.toml. Restore the file, for example with `git checkout -- processing/models/weights`."
-        )
-    return weights

@@ -15,6 +15,11 @@ from PIL import Image
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models import ModelSpec
+from processing.models.integrity import require_weights
+
+
+#: Attributes of rembg's sessions that hold a network; Segment Anything has two.
+_NETWORKS = ("inner_session", "encoder", "decoder")
 
 
 class RembgSession:
@@ -34,16 +39,20 @@ class RembgSession:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
+        weights = require_weights(spec)
         import rembg
 
         try:
-            self._session = rembg.new_session(spec.session, model_path=str(spec.weights))
+            self._session = rembg.new_session(spec.session, model_path=str(weights))
         except Exception as error:  # rembg, pooch and onnxruntime raise errors without a common base class
             raise ModelError(f"rembg cannot load {spec.session!r} for {spec.name!r}: {error}") from error
         self._spec = spec
-        self._inner = _InnerSession(self._session.inner_session)
-        self._session.inner_session = self._inner
-        self.provider: str = self._inner.get_providers()[0]
+        self._calls = _Calls()
+        for name in _NETWORKS:
+            if hasattr(self._session, name):
+                network = _Network(getattr(self._session, name), self._calls)
+                setattr(self._session, name, network)
+                self.provider: str = network.get_providers()[0]
 
     def predict(self, tensor: np.ndarray, cancel: CancelToken | None = None) -> np.ndarray:
         """Run the model on an image.
@@ -62,7 +71,7 @@ class RembgSession:
             `spec.empty_below`: rembg stretches every output to the full range, so its mask no longer tells.
         """
         cancel = cancel or CancelToken()
-        with self._inner.watch(cancel) as calls:
+        with self._calls.watch(cancel) as calls:
             try:
                 masks = self._session.predict(Image.fromarray(tensor))
             except Exception as error:
@@ -78,11 +87,15 @@ class RembgSession:
 
 
 class _Calls(threading.local):
-    """What the network did in this thread: the token that may end it, and the peak of each first output."""
+    """What the networks did in this thread: the token that may end them, and the peak of each first output."""
 
     def __init__(self) -> None:
         self.cancel: CancelToken | None = None
         self.peaks: list[float] = []
+
+    def watch(self, cancel: CancelToken) -> _Calls:
+        self.cancel, self.peaks = cancel, []
+        return self
 
     def __enter__(self) -> _Calls:
         return self
@@ -91,20 +104,15 @@ class _Calls(threading.local):
         self.cancel = None
 
 
-class _InnerSession:
-    """Stands in for the onnxruntime session inside a rembg session: adds cancelling, notes the raw output's peak."""
+class _Network:
+    """Stands in for an onnxruntime session inside a rembg session: adds cancelling, notes the raw output's peak."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, calls: _Calls) -> None:
         self._session = session
-        self._calls = _Calls()
+        self._calls = calls
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
-
-    def watch(self, cancel: CancelToken) -> _Calls:
-        self._calls.cancel = cancel
-        self._calls.peaks = []
-        return self._calls
 
     def run(
         self, outputs: list[str] | None, inputs: dict[str, np.ndarray], run_options: Any = None

@@ -1,7 +1,7 @@
 """The catalogue of models."""
 
 import pytest
-from contracts import ModelContract
+from contracts import ModelContract, RowContract
 
 from processing.errors import ModelError
 from processing.models import DEFAULT_MODEL, ModelSpec, find_model, load_catalogue
@@ -10,8 +10,18 @@ from processing.models.spec import WEIGHTS
 NEEDED = {"title": "T", "about": "A.", "runtime": "onnxruntime", "weights": "t.onnx"}
 
 
-class TestEveryModel(ModelContract):
-    @pytest.fixture(params=load_catalogue().values(), ids=load_catalogue())
+BUILT_IN = {name: spec for name, spec in load_catalogue().items() if spec.is_built_in}
+FETCHED = {name: spec for name, spec in load_catalogue().items() if not spec.is_built_in}
+
+
+class TestEveryBuiltInModel(ModelContract):
+    @pytest.fixture(params=BUILT_IN.values(), ids=BUILT_IN)
+    def spec(self, request):
+        return request.param
+
+
+class TestEveryFetchedModel(RowContract):
+    @pytest.fixture(params=FETCHED.values(), ids=FETCHED)
     def spec(self, request):
         return request.param
 
