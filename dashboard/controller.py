@@ -12,6 +12,7 @@ from typing import Any
 
 import param
 
+from dashboard.models import ModelChooser
 from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
 from dashboard.runtime import Offer, Photo, Runtime, default_runtime
 from processing import ArtifactRecord, ProcessingError, Recipe
@@ -21,6 +22,9 @@ from processing.jobs import DONE, FAILED, Job
 from processing.store import LOCAL_OWNER
 
 HISTORY_LENGTH = 12
+
+#: Options that change what the model does, not how its result is written.
+_NOT_OF_THE_FILE = ("model", "non_commercial", "provider")
 
 #: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
 _SETTLED_S = 0.4
@@ -86,6 +90,9 @@ class Controller(param.Parameterized):
         self.store = self.runtime.store
         params.setdefault("recipe", Recipe())
         super().__init__(**params)
+        #: The choice of the model, and its download.
+        self.models = ModelChooser(self.runtime, self.recipe, self.owner)
+        self.models.param.watch(self._take_notice, "notice")
         self.recipe.param.watch(self._take_options, list(Recipe.option_names()))
         self._meet_owner()
 
@@ -109,7 +116,7 @@ class Controller(param.Parameterized):
     @_one_at_a_time
     def run(self) -> None:
         """Cut the subject out of the photo, and keep the result in the artifacts folder."""
-        if not self.can_run or self._photo is None:
+        if not self.can_run or self._photo is None or self.models.obstacle:
             return
         photo, recipe, owner, earlier = self._photo, self.recipe.snapshot(), self.owner, self.record
 
@@ -126,6 +133,9 @@ class Controller(param.Parameterized):
         record, preview = outcome
         self.param.update(record=record, after=preview)
         self.refresh_history()
+
+    def _take_notice(self, event: Any) -> None:
+        self.notice = event.new
 
     @_one_at_a_time
     def cancel(self) -> None:
@@ -208,6 +218,7 @@ class Controller(param.Parameterized):
     def _meet_owner(self) -> None:
         """Show what belongs to the owner: the history, and a run that an earlier page of theirs has started."""
         with self._lock:
+            self.models.meet_owner(self.owner)
             self.refresh_history()
             job = self.runtime.queue.find(self.owner, "run") if self._job is None else None
             photo = job.payload if job is not None else None
@@ -287,7 +298,7 @@ class Controller(param.Parameterized):
 
     def _is_stored_form(self) -> bool:
         stored, wanted = self.record.recipe, self.recipe.as_dict()
-        return all(stored.get(option) == value for option, value in wanted.items() if option != "model")
+        return all(stored.get(option) == value for option, value in wanted.items() if option not in _NOT_OF_THE_FILE)
 
     def _forget_file(self) -> None:
         if self._file_job is not None:

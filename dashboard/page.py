@@ -11,6 +11,7 @@ from dashboard.controller import Controller
 from dashboard.views.compare import CompareView
 from dashboard.views.download import DownloadView
 from dashboard.views.history import HistoryView
+from dashboard.views.model import ModelView
 from dashboard.views.notice import NoticeView
 from dashboard.views.run import RunView
 from dashboard.views.source import SourceView
@@ -40,6 +41,7 @@ class Dashboard(pn.viewable.Viewer):
     def __init__(self, controller: Controller | None = None, **params) -> None:
         super().__init__(controller=controller or Controller(**params))
         self.source = SourceView(self.controller)
+        self.model = ModelView(self.controller)
         self.run = RunView(self.controller)
         self.notice = NoticeView(self.controller)
         self.compare = CompareView(self.controller)
@@ -52,6 +54,7 @@ class Dashboard(pn.viewable.Viewer):
                 margin=0,
             ),
             self.source,
+            self.model,
             self.run,
             self.notice,
             self.compare,
@@ -99,6 +102,7 @@ class Dashboard(pn.viewable.Viewer):
             self._connect()
         if self._connected:
             self.controller.poll()
+            self.controller.models.poll()
 
     def __panel__(self):
         return self._layout

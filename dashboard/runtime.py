@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 from processing import ArtifactRecord, ArtifactStore, Recipe, run
 from processing.encoders import ENCODERS, encode_preview
 from processing.images import DecodeLimits, decode
 from processing.jobs import Job, JobQueue, default_queue
+from processing.models import find_model, load_catalogue
 from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Steps
 from processing.store import PREVIEW_SIDE, default_store
@@ -61,6 +64,8 @@ class Runtime(Protocol):
     queue: JobQueue
     formats: tuple[str, ...]  #: The output formats that can be written here, keys of `processing.encoders.ENCODERS`.
     limits: DecodeLimits  #: The photos that are taken.
+    models: tuple[str, ...]  #: The models to choose from, names of the catalogue.
+    may_fetch: bool  #: Whether a page may fetch the files of models.
     promise: str  #: A sentence about where photos go.
     has_threads: bool  #: Whether work happens in threads, which must not touch the page.
     has_links: bool  #: Whether an `Offer` has a URL, so that a plain link gives the file.
@@ -96,6 +101,15 @@ class Runtime(Protocol):
     def whereabouts(self, record: ArtifactRecord) -> str:
         """Say in a sentence where a result is kept."""
 
+    def look_at_model(self, name: str) -> tuple[bool, str]:
+        """Tell whether a model can run, and what is wrong with its files if something is."""
+
+    def fetch_model(self, name: str, owner: str) -> Job:
+        """Fetch the files of a model; the result is its name."""
+
+    def find_fetch(self, name: str, owner: str) -> Job | None:
+        """Return the owner's unfinished job that fetches a model, or None."""
+
 
 class ServerRuntime:
     """Works in this process: a queue with threads, the artifacts folder, loaded models.
@@ -121,6 +135,8 @@ class ServerRuntime:
         self.store = store or default_store()
         self.queue = queue or default_queue()
         self.limits = DecodeLimits.from_environment()
+        self.models = tuple(load_catalogue())
+        self.may_fetch = os.environ.get("CUTOUT_FETCH", "") != "no"
         self._pool = pool or default_pool()
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:
@@ -191,6 +207,33 @@ class ServerRuntime:
     def whereabouts(self, record: ArtifactRecord) -> str:
         """See `Runtime`. The path holds no name from outside: the folder's name and the file's are ours."""
         return f"Saved at {self.store.path(record, 'result')}"
+
+    def look_at_model(self, name: str) -> tuple[bool, str]:
+        """See `Runtime`."""
+        from processing.models.download import status  # needs locks on files, which a browser's Python does not have
+
+        state = status(find_model(name))
+        return state in ("built in", "here"), "damaged" if state == "damaged" else ""
+
+    def fetch_model(self, name: str, owner: str) -> Job:
+        """See `Runtime`. Fetching has a queue of its own: photos need not wait for it."""
+        from processing.models.download import fetch
+
+        def work(job: Job) -> str:
+            fetch(find_model(name), progress=lambda got: job.report(got.text, got.fraction), cancel=job.cancel_token)
+            return name
+
+        return fetch_queue().submit(work, owner=owner, kind=f"fetch {name}")
+
+    def find_fetch(self, name: str, owner: str) -> Job | None:
+        """See `Runtime`."""
+        return fetch_queue().find(owner, f"fetch {name}")
+
+
+@cache
+def fetch_queue() -> JobQueue:
+    """Return the queue in which this process fetches models."""
+    return JobQueue(workers=2)
 
 
 def default_runtime() -> Runtime:

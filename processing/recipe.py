@@ -10,7 +10,7 @@ import param
 from processing.composite import TRANSPARENT, parse_background
 from processing.encoders import ENCODERS
 from processing.errors import ModelError, RecipeError
-from processing.models import DEFAULT_MODEL, find_model, load_catalogue
+from processing.models import DEFAULT_MODEL, find_model, is_own, load_catalogue
 
 
 class Background(param.String):
@@ -33,7 +33,11 @@ class Model(param.Selector):
 
     def _validate(self, val: Any) -> None:
         if not isinstance(val, str):
-            raise ValueError(f"The model is {val!r}. It takes a name, or the path of a file, as text.")
+            raise ValueError(
+                f"The model is {val!r}. It takes a name, {', '.join(load_catalogue())}, or a path, as text."
+            )
+        if is_own(val):
+            return  # whether the file is there and fits shows when it runs; a record outlives the file
         try:
             find_model(val)
         except ModelError as error:

@@ -24,10 +24,10 @@ import numpy as np
 from processing.bands import Tick, ignore
 from processing.composite import cut_out
 from processing.encoders import encode_preview, to_16_bit
-from processing.errors import StoreError
+from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
 from processing.images import decode
-from processing.models import find_model
+from processing.models import DEFAULT_MODEL, ModelSpec, find_model
 from processing.png import encode_png
 from processing.recipe import Recipe
 from processing.record import RECORD, RECORD_ID, ArtifactRecord, describe, read_record
@@ -210,10 +210,9 @@ class ArtifactStore:
             matte=alpha,
             pixels=cut_out(source.pixels, alpha),
             subject_found=record.subject_found,
-            # With the weights of then: a run that starts from this result must notice that they have changed.
-            model=replace(find_model(record.model["name"]), sha256=record.model["weights_sha256"]),
+            model=_model_of(record),
             provider=record.provider,
-            recipe=Recipe.from_options(record.recipe),
+            recipe=_recipe_of(record),
             timings_s=dict(record.timings_s),
         )
 
@@ -356,3 +355,20 @@ def _decode_alpha(data: bytes, path: Path) -> np.ndarray:
         return np.asarray(image, np.float32) / np.float32(65535)
     except Exception as error:  # whatever a broken file provokes in Pillow
         raise StoreError(f"{path} is damaged and cannot be read. Run the photo again.") from error
+
+
+def _model_of(record: ArtifactRecord) -> ModelSpec:
+    """Return the model that ran, with the weights of then: a run that starts from it must notice that they changed."""
+    stored = record.model
+    try:
+        spec = find_model(stored["name"])
+    except ModelError:  # the user's own, which is gone; what was made with it stays usable
+        spec = ModelSpec(stored["name"], stored["name"], "", "onnxruntime", Path(stored["name"]))
+    return replace(spec, sha256=stored["weights_sha256"])
+
+
+def _recipe_of(record: ArtifactRecord) -> Recipe:
+    try:
+        return Recipe.from_options(record.recipe)
+    except RecipeError:
+        return Recipe.from_options({**record.recipe, "model": DEFAULT_MODEL})

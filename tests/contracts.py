@@ -70,8 +70,10 @@ class RowContract:
             assert re.fullmatch("[0-9a-f]{32}|", file.md5)
 
     def test_files_come_from_somewhere(self, spec: ModelSpec):
-        assert spec.is_built_in or spec.made_from in load_catalogue() or all(
-            file.url.startswith("https://") for file in spec.files
+        assert (
+            spec.is_built_in
+            or spec.made_from in load_catalogue()
+            or all(file.url.startswith("https://") for file in spec.files)
         )
 
 

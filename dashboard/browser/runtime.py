@@ -30,6 +30,8 @@ class BrowserRuntime:
 
     formats = tuple(name for name in ENCODERS if name != "avif" or features.check("avif"))
     limits = LIMITS
+    models = (DEFAULT_MODEL,)
+    may_fetch = False
     promise = "Your photos never leave this device."
     has_threads = False
     has_links = True
@@ -119,3 +121,12 @@ class BrowserRuntime:
 
     def whereabouts(self, record: ArtifactRecord) -> str:  # noqa: D102
         return "Kept on this page only: it is gone when you close or reload it. Download what you want to keep."
+
+    def look_at_model(self, name: str) -> tuple[bool, str]:  # noqa: D102
+        return name in self.models, ""
+
+    def fetch_model(self, name: str, owner: str) -> Job:  # noqa: D102
+        raise ModelError("In the browser there is the built-in model only.")
+
+    def find_fetch(self, name: str, owner: str) -> Job | None:  # noqa: D102
+        return None

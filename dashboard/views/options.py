@@ -11,7 +11,7 @@ from processing import Recipe
 from processing.encoders import ENCODERS
 
 #: Options that have a place of their own on the page.
-_ELSEWHERE = ("format", "background")
+_ELSEWHERE = ("model", "non_commercial", "format", "background")
 
 
 def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
@@ -21,8 +21,7 @@ def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
     if isinstance(option, param.Boolean):
         return pmui.Switch.from_param(option, **common)
     if isinstance(option, param.Selector):
-        # A choice of one is no choice.
-        return pmui.Select.from_param(option, visible=len(option.objects) > 1, width=220, size="small", **common)
+        return pmui.Select.from_param(option, width=220, size="small", **common)
     if option.bounds[1] <= 100:
         return pmui.IntSlider.from_param(option, width=220, **common)
     return pmui.IntInput.from_param(option, width=290, size="small", **common)

@@ -39,16 +39,27 @@ class RunView(pn.viewable.Viewer):
             styles={"flex": "1 1 220px"},
             css_classes=["cutout-progress"],
         )
+        self._obstacle = pmui.Typography("", variant="body2", margin=0, visible=False)
         self._layout = pmui.FlexBox(
-            self.run_button, self.cancel_button, self._progress, gap="12px 16px", align_items="center", margin=0
+            self.run_button,
+            self._obstacle,
+            self.cancel_button,
+            self._progress,
+            gap="12px 16px",
+            align_items="center",
+            margin=0,
         )
         controller.param.watch(self._show, ["activity", "step", "fraction", "can_run"])
+        controller.models.param.watch(self._show, ["state"])
+        controller.recipe.param.watch(self._show, ["non_commercial", "model"])
         self._show()
 
     def _show(self, *_events) -> None:
         controller = self._controller
         busy = controller.activity != ""
-        self.run_button.disabled = not controller.can_run
+        obstacle = controller.models.obstacle
+        self.run_button.disabled = not controller.can_run or bool(obstacle)
+        self._obstacle.param.update(object=obstacle, visible=bool(obstacle))
         self.cancel_button.visible = busy
         self._progress.visible = busy
         self._step.object = controller.step or "Waiting"  # our own words only, never a file name

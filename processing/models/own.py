@@ -6,6 +6,7 @@ An ONNX file alone is taken to want what most of them want: ImageNet's mean and 
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -25,9 +26,7 @@ _OPEN_SIZE = 320
 #: An output may go so far beyond [0, 1]: rounding in the network, not another kind of output.
 _SLACK = 0.01
 
-_CONTRACT = (
-    "A model here takes one float32 image of shape (1, 3, S, S) and gives first a matte of shape (1, 1, h, w) in [0, 1]."
-)
+_CONTRACT = "A model here takes one float32 image of shape (1, 3, S, S) and gives first a matte of shape (1, 1, h, w) in [0, 1]."
 
 
 def read_own(path: Path) -> ModelSpec:
@@ -64,11 +63,12 @@ def _read_own(path: Path, changed: int) -> ModelSpec:  # a file that was written
             path,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
-            size_bytes=path.stat().st_size,
-            licence="yours",
-            code_licence="yours",
+            licence="as its owner says",
+            code_licence="as its owner says",
         )
-    return try_out(spec)
+    with open(spec.weights, "rb") as file:  # so that the record of a result says which file it was
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return try_out(replace(spec, sha256=spec.sha256 or sha256, size_bytes=spec.weights.stat().st_size))
 
 
 def _read_table(path: Path) -> ModelSpec:
@@ -79,7 +79,13 @@ def _read_table(path: Path) -> ModelSpec:
     if len(rows) != 1 or not all(isinstance(row, dict) for row in rows.values()):
         raise ModelError(f"{path} must hold one table, such as [my-model]; several go into the file of CUTOUT_MODELS.")
     ((name, row),) = rows.items()
-    spec = ModelSpec.from_row(name, {"runtime": "onnxruntime", **row}, path.parent, path.name)
+    spec = ModelSpec.from_row(
+        name, {"runtime": "onnxruntime", "about": "Your own model.", **row}, path.parent, path.name
+    )
+    if not spec.weights.is_file():
+        raise ModelError(
+            f"{path.name}, [{name}]: there is no file {spec.weights}. Paths in it start at its own folder."
+        )
     return replace(spec, name=str(path))
 
 

@@ -177,7 +177,9 @@ class ModelSpec:
         return sum(sizes) if all(sizes) else 0
 
     @classmethod
-    def from_row(cls, name: str, row: Mapping[str, Any], folder: Path = WEIGHTS, where: str = "catalogue.toml") -> ModelSpec:
+    def from_row(
+        cls, name: str, row: Mapping[str, Any], folder: Path = WEIGHTS, where: str = "catalogue.toml"
+    ) -> ModelSpec:
         """Make a spec from a table of a catalogue.
 
         Parameters
@@ -235,13 +237,20 @@ def _read_catalogue(path: Path, folder: Path) -> dict[str, ModelSpec]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}. CUTOUT_MODELS takes the path of a TOML file.") from error
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}. CUTOUT_MODELS takes the path of a TOML file."
+        ) from error
     except ValueError as error:
         raise ModelError(f"{path} is not TOML: {error}.") from error
     for name, row in rows.items():
         if not isinstance(row, dict):
             raise ModelError(f"{path}: {name!r} stands outside of a table. Write [name-of-the-model] above its values.")
     return {name: ModelSpec.from_row(name, row, folder, path.name) for name, row in rows.items()}
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a model's name is the path of one of the user's own."""
+    return name.lower().endswith((".onnx", ".toml"))
 
 
 def find_model(name: str) -> ModelSpec:
@@ -263,7 +272,7 @@ def find_model(name: str) -> ModelSpec:
         return catalogue[name]
     if name in REFUSED:
         raise ModelError(REFUSED[name])
-    if name.lower().endswith((".onnx", ".toml")):
+    if is_own(name):
         from processing.models.own import read_own  # needs onnxruntime, which the browser does not have
 
         return read_own(Path(name))

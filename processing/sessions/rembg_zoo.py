@@ -17,7 +17,6 @@ from processing.errors import ModelError
 from processing.models import ModelSpec
 from processing.models.integrity import require_weights
 
-
 #: Attributes of rembg's sessions that hold a network; Segment Anything has two.
 _NETWORKS = ("inner_session", "encoder", "decoder")
 

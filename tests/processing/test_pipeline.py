@@ -518,3 +518,21 @@ def test_a_waiting_run_starts_where_something_changed_and_can_be_cancelled():
     cancel.cancel()
     with pytest.raises(Cancelled):
         asyncio.run(run_async(PHOTO, engine=engine, cancel=cancel))
+
+
+# Whose models may be used for what
+
+
+def test_non_commercial_weights_need_a_word(ball_file):
+    with pytest.raises(
+        ModelError, match=r"'bria-rmbg' are for non-commercial use only \(CC BY-NC 4\.0\).*--non-commercial"
+    ):
+        remove_background(ball_file, model="bria-rmbg")
+
+
+def test_licence_travels_into_the_record(ball_file, artifacts):
+    record = ArtifactStore(artifacts).save(remove_background(ball_file))
+    assert record.model["licence"] == "MIT"
+    assert record.model["commercial_use"] == "unclear"
+    assert record.model["attribution"] == "The Cutout authors."
+    assert record.recipe["non_commercial"] is False

@@ -67,6 +67,7 @@ def test_unknown_option_is_refused_with_those_that_are_known(name):
     [
         ("model", "u2nte", "u2nte.*compact"),
         ("model", None, "None.*compact"),
+        ("model", "withoutbg", "uploads your photo to a paid service"),
         ("format", "gif", "gif.*png.*webp.*jpeg"),
         ("format", ["png"], r"\['png'\].*png.*webp.*jpeg"),
         ("background", "nice", "'nice'.*a CSS colour name"),
