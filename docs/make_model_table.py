@@ -14,8 +14,8 @@ BEGIN, END = "<!-- models: made by docs/make_model_table.py -->", "<!-- end of m
 
 def make_table() -> str:
     """Return the table as Markdown."""
-    head = "| model | good at | size | one photo | licence of the weights | commercial use |\n|---|---|---:|---:|---|---|\n"
-    return head + "".join(map(_row, load_catalogue().values()))
+    head = "| model | good at | size | one photo | licence of the weights | commercial use |"
+    return f"{head}\n|---|---|---:|---:|---|---|\n" + "".join(map(_row, load_catalogue().values()))
 
 
 def _row(spec: ModelSpec) -> str:
@@ -23,7 +23,14 @@ def _row(spec: ModelSpec) -> str:
         size = f"{readable_size(spec.total_bytes)}, built in"
     else:
         size = f"as {spec.made_from}" if spec.made_from else readable_size(spec.total_bytes)
-    cells = (f"`{spec.name}`", spec.about, size, f"{spec.wait_s:g} s", spec.licence, COMMERCIAL_USE[spec.commercial_use])
+    cells = (
+        f"`{spec.name}`",
+        spec.about,
+        size,
+        f"{spec.wait_s:g} s",
+        spec.licence,
+        COMMERCIAL_USE[spec.commercial_use],
+    )
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -21,7 +21,8 @@ class ModelView(pn.viewable.Viewer):
         super().__init__()
         self._controller = controller
         self._chooser = chooser = controller.models
-        common = {"size": "small", "margin": 0, "width": 230}
+        common = {"size": "small", "margin": 0, "sizing_mode": "stretch_width", "max_width": 230}
+        common["styles"] = {"flex": "1 1 200px"}  # they wrap on a phone; without it they would shrink to nothing
         self.subject = pmui.Select.from_param(
             chooser.param.subject,
             label="The picture shows",
@@ -32,7 +33,7 @@ class ModelView(pn.viewable.Viewer):
             chooser.param.wait_s, label="One photo may take", options=WAITS, description=None, **common
         )
         self.commercial_only = pmui.Switch.from_param(chooser.param.commercial_only, margin=0)
-        self.model = pmui.Select(label="Model", size="small", margin=0, width=320)
+        self.model = pmui.Select(label="Model", size="small", margin=0, sizing_mode="stretch_width", max_width=330)
         self.promise = make_widget(controller.recipe, "non_commercial")
         self.fetch_button = pmui.Button(label="Download", color="primary", variant="outlined", margin=0)
         self.cancel_button = pmui.Button(label="Cancel download", color="default", variant="outlined", margin=0)
@@ -43,7 +44,7 @@ class ModelView(pn.viewable.Viewer):
         self._step = pmui.Typography("", variant="body2", margin=(0, 0, 6, 0))
         self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=0)
         self._progress = pn.Column(self._step, self._bar, margin=0, styles={"flex": "1 1 220px"})
-        row = {"gap": "12px 20px", "align_items": "center", "margin": 0}
+        row = {"gap": "12px 20px", "align_items": "center", "margin": 0, "sizing_mode": "stretch_width"}
         self._body = pn.Column(
             pmui.FlexBox(self.subject, self.wait, self.commercial_only, **row),
             pmui.FlexBox(self.model, self.promise, **row),
@@ -113,7 +114,9 @@ def licence_card(spec: ModelSpec) -> str:
     }
     if spec.source.startswith("https://"):
         address = escape(spec.source)
-        rows["More"] = f'<a href="{address}" target="_blank" rel="noopener noreferrer">{address}</a>'
+        rows["More"] = (
+            f'<a href="{address}" target="_blank" rel="noopener noreferrer" style="color:inherit">{address}</a>'
+        )
     cells = "".join(
         f'<dt style="font-weight:600">{title}</dt><dd style="margin:0">{text}</dd>'
         for title, text in rows.items()

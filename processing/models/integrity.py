@@ -56,12 +56,16 @@ def find_difference(path: Path, file: WeightsFile) -> str:
             return f"they have {size:,} bytes and should have {file.size_bytes:,}."
         for kind, expected in (("sha256", file.sha256), ("md5", file.md5)):
             if expected:
-                with open(path, "rb") as opened:
-                    found = hashlib.file_digest(opened, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
-                return "" if found == expected else f"their {kind.upper()} is not the one in the catalogue."
+                same = _digest(path, kind) == expected
+                return "" if same else f"their {kind.upper()} is not the one in the catalogue."
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}. Check who may read it.") from error
     return ""
+
+
+def _digest(path: Path, kind: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
 def readable_size(size_bytes: int) -> str:

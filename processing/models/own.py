@@ -26,7 +26,7 @@ _OPEN_SIZE = 320
 #: An output may go so far beyond [0, 1]: rounding in the network, not another kind of output.
 _SLACK = 0.01
 
-_CONTRACT = "A model here takes one float32 image of shape (1, 3, S, S) and gives first a matte of shape (1, 1, h, w) in [0, 1]."
+_CONTRACT = "A model here takes one float32 image of shape (1, 3, S, S) and first gives a matte (1, 1, h, w) in [0, 1]."
 
 
 def read_own(path: Path) -> ModelSpec:
@@ -137,6 +137,6 @@ def _check_output(raw: object, spec: ModelSpec, path: Path) -> None:
     low, high = float(raw.min()), float(raw.max())
     if low < -_SLACK or high > 1 + _SLACK:
         raise ModelError(
-            f"{path} gives values from {low:.3g} to {high:.3g}. {_CONTRACT} If these are logits, describe the model in a "
-            'TOML file with activation = "sigmoid"; docs/models.md shows one.'
+            f"{path} gives values from {low:.3g} to {high:.3g}. {_CONTRACT} If these are logits, describe the model "
+            'in a TOML file with activation = "sigmoid"; docs/models.md shows one.'
         )

@@ -294,6 +294,6 @@ def check_terms(spec: ModelSpec, non_commercial: bool) -> None:
     """
     if spec.commercial_use == "no" and not non_commercial:
         raise ModelError(
-            f"The weights of {spec.name!r} are for non-commercial use only ({spec.licence}). If that is what you do, say "
+            f"The weights of {spec.name!r} are for non-commercial use only ({spec.licence}). If yours is, say "
             "so: tick the box in the page, give --non-commercial, or non_commercial=True. Else choose another model."
         )

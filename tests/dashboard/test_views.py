@@ -271,7 +271,12 @@ def test_the_notice_offers_to_undo(dashboard, controller, run_cat):
 
 
 def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
-    elsewhere = {"format": dashboard.download.format, "background": dashboard.download.background}
+    elsewhere = {
+        "format": dashboard.download.format,
+        "background": dashboard.download.background,
+        "model": dashboard.model.model,
+        "non_commercial": dashboard.model.promise,
+    }
     widgets = {**dashboard.download.options.widgets, **elsewhere}
     assert set(widgets) == set(Recipe.option_names())
     quality = widgets["quality"]

@@ -52,7 +52,9 @@ def test_addresses_and_checksums_are_those_of_rembg(zoo, monkeypatch, tmp_path):
         if spec is None or spec.made_from:
             continue
         asked[name] = {}
-        monkeypatch.setattr(pooch, "retrieve", lambda url, known_hash, **_: asked[name].update({url: known_hash}))
+        monkeypatch.setattr(
+            pooch, "retrieve", lambda url, known_hash, *, _to=asked[name], **_: _to.update({url: known_hash})
+        )
         session.download_models()
         assert {file.url for file in spec.files} == set(asked[name])
         for file in spec.files:

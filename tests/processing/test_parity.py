@@ -134,7 +134,7 @@ def test_clothes_are_the_union_of_rembgs_three_masks(prepared):
 
 
 def make_sam(folder) -> None:
-    """Write an encoder that hands the photo on, and a decoder that takes what is brighter than the point's surroundings."""
+    """Write an encoder that hands the photo on, and a decoder that takes what is bright."""
     from onnx import TensorProto, helper, numpy_helper, save
 
     def value(name, *shape):
