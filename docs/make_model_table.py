@@ -6,7 +6,6 @@ from pathlib import Path
 
 from processing.models import ModelSpec, load_catalogue
 from processing.models.integrity import readable_size
-from processing.models.spec import COMMERCIAL_USE
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- models: made by docs/make_model_table.py -->", "<!-- end of models -->"
@@ -29,7 +28,7 @@ def _row(spec: ModelSpec) -> str:
         size,
         f"{spec.wait_s:g} s",
         spec.licence,
-        COMMERCIAL_USE[spec.commercial_use],
+        spec.commercial_use,
     )
     return f"| {' | '.join(cells)} |\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from html import escape
 
 import panel as pn
 import panel_material_ui as pmui
@@ -13,7 +14,7 @@ from dashboard.components.file_link import FileLink
 from dashboard.controller import Controller
 from dashboard.notices import notice_of
 from dashboard.views.options import OptionsView
-from processing import ProcessingError
+from processing import ArtifactRecord, ProcessingError
 from processing.composite import BACKGROUNDS, TRANSPARENT
 from processing.encoders import ENCODERS
 from processing.jobs import DONE
@@ -157,11 +158,20 @@ class DownloadView(pn.viewable.Viewer):
         )
         if isinstance(self.button, FileLink):
             self.button.href = controller.offer.url if controller.offer is not None else ""
-        self._saved.object = "" if record is None else controller.runtime.whereabouts(record)
+        self._saved.object = (
+            "" if record is None else f"{_describe_run(record)} {controller.runtime.whereabouts(record)}"
+        )
         self._saved.visible = self.delete_button.visible = record is not None
 
     def __panel__(self):
         return self._layout
+
+
+def _describe_run(record: ArtifactRecord) -> str:
+    """Say which model made the result, and where it really ran."""
+    seconds = record.timings_s.get("predict")
+    took = f" in {seconds:.2g} s" if seconds else ""
+    return escape(f"Made by {record.model['name']} on {record.provider.removesuffix('ExecutionProvider')}{took}.")
 
 
 def _describe_file(controller: Controller) -> str:

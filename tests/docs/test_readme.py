@@ -161,7 +161,9 @@ def test_options_exit_codes_formats_and_limits_are_those_of_the_code(readme, cap
 
 
 def test_verbs_and_options_of_history_are_those_of_the_code(readme, capsys):
-    rows = re.findall(r"^\| `(\w+)(?: ID)?` \| (.*) \|$", readme.text.partition("| `history` |")[2], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)(?: ID)?` \| (.*) \|$", readme.text.partition("| `history` |")[2].partition("\n\n")[0], re.MULTILINE
+    )
     with pytest.raises(SystemExit):
         cli.main(["history", "--help"])
     assert [verb for verb, _ in rows] == re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)
