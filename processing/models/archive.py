@@ -230,7 +230,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> list[Entry]:
         entries = [Entry(**values) for values in manifest["files"]]
         if not all(isinstance(entry.size_bytes, int) and isinstance(entry.model, str) for entry in entries):
             raise TypeError("of another type")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _broken(path, f"its {_MANIFEST} cannot be understood") from error
     # Whatever else lies in it was not packed here; a name with a way out of the folder is of that kind.
     if sorted(names) != sorted([_MANIFEST, *(entry.member for entry in entries)]):

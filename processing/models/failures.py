@@ -46,7 +46,16 @@ def shown(address: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def explain(error: BaseException, address: str, waited_s: float) -> ModelError:
+def _route(address: str, at: str) -> tuple[str, str]:
+    """Return the host that failed, and the address asked for with the way to that host."""
+    try:
+        host, first = urlsplit(at).hostname or "the server", urlsplit(address).hostname
+    except ValueError:
+        return "the server", shown(address)
+    return host, shown(address) if host == first else f"{shown(address)}, which leads to {host}"
+
+
+def explain(error: BaseException, address: str, at: str, waited_s: float) -> ModelError:
     """Say why a request failed.
 
     Parameters
@@ -55,6 +64,8 @@ def explain(error: BaseException, address: str, waited_s: float) -> ModelError:
         What the thread that asked met.
     address : str
         What it asked for.
+    at : str
+        Where redirects had led it.
     waited_s : float
         How long it waits for the next bytes, in seconds.
 
@@ -73,7 +84,7 @@ def explain(error: BaseException, address: str, waited_s: float) -> ModelError:
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    what, host = shown(address), urlsplit(address).hostname or "the server"
+    host, what = _route(address, at)
     if has(by_requests.ProxyError, by_urllib3.ProxyError):
         return Interruption(
             f"The proxy does not let {what} through: {_last(causes)}. Check HTTPS_PROXY and HTTP_PROXY; NO_PROXY names "
@@ -103,7 +114,7 @@ def explain(error: BaseException, address: str, waited_s: float) -> ModelError:
             f"{host} stalled: {waited_s:g} s without enough of {what}. Retry later; what has come is kept. {OTHER_WAYS}"
         )
     if has(by_requests.InvalidURL, by_requests.InvalidSchema, by_requests.MissingSchema, by_urllib3.LocationValueError):
-        why = str(error).replace(address, what)
+        why = str(error).replace(at, shown(at)).rstrip(".")
         return ModelError(f"{what} cannot be asked for: {why}. Check the mirror's address and the proxy variables.")
     return Interruption(
         f"The connection to {host} broke off ({what}): {_last(causes)}. Check the connection and retry; what has come "
@@ -134,7 +145,7 @@ def _last(causes: tuple[BaseException, ...]) -> str:
 
 def explain_status(answer: Response, address: str, is_mirror: bool) -> ModelError:
     """Say what an answer means that is neither the file nor a part of it."""
-    what, code = shown(address), answer.status_code
+    (_, what), code = _route(address, answer.url), answer.status_code
     if code in (404, 410):
         advice = (
             "Check the mirror: it must be the address of the folder that holds the file."

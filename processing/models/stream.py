@@ -76,7 +76,7 @@ class Stream:
     def __init__(
         self, address: str, headers: dict[str, str], limits: Limits, cancel: CancelToken | None, method: str = "GET"
     ) -> None:
-        self.address = address
+        self.address = self._at = address
         self._headers = {
             "Accept-Encoding": "identity",
             **headers,
@@ -131,11 +131,11 @@ class Stream:
                 item = self._items.get(timeout=min(_TICK_S, longest_s))
             except queue.Empty:
                 if time.monotonic() > until:
-                    raise explain(TimeoutError(), self.address, longest_s) from None
+                    raise explain(TimeoutError(), self.address, self._at, longest_s) from None
                 yield b""
                 continue
             if isinstance(item, BaseException):
-                raise explain(item, self.address, self._limits.stalled_s) from item
+                raise explain(item, self.address, self._at, self._limits.stalled_s) from item
             yield item
 
     def _work(self) -> None:
@@ -162,18 +162,18 @@ class Stream:
         raise _Left
 
     def _follow(self, session: Session) -> Response:
-        address, timeout = self.address, (self._limits.connect_s, self._limits.stalled_s)
+        timeout = (self._limits.connect_s, self._limits.stalled_s)
         for _ in range(_REDIRECTS):
             response = session.request(
-                self._method, address, headers=self._headers, stream=True, timeout=timeout, allow_redirects=False
+                self._method, self._at, headers=self._headers, stream=True, timeout=timeout, allow_redirects=False
             )
             if not response.is_redirect:
                 return response
             response.close()
-            address = urljoin(address, response.headers["location"])
-            if urlsplit(self.address).scheme == "https" and urlsplit(address).scheme != "https":
+            self._at = urljoin(self._at, response.headers["location"])
+            if urlsplit(self.address).scheme == "https" and urlsplit(self._at).scheme != "https":
                 raise ModelError(
-                    f"{shown(self.address)} redirects to {shown(address)}, which is not encrypted; that is not "
+                    f"{shown(self.address)} redirects to {shown(self._at)}, which is not encrypted; that is not "
                     "followed. Something between you and the server may have put it there; try from another network."
                 )
             if self._left.is_set():
