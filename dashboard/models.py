@@ -43,7 +43,7 @@ class ModelChooser(param.Parameterized):
 
     choices = param.Dict(default={}, doc="Label to name of the models that fit, the chosen one among them.")
     state = param.Selector(default=READY, objects=[READY, MISSING, FETCHING], doc="Whether the chosen model can run.")
-    problem = param.String(doc="Why the files that are here cannot be used; plain text.")
+    damaged = param.Boolean(doc="Whether it cannot because its files are damaged.")
     step = param.String(doc="How far fetching is.")
     fraction = param.Number(default=0, bounds=(0, 1), doc="Fraction that is fetched.")
     notice = param.ClassSelector(class_=Notice, allow_None=True, doc="What the user must know, or None.")
@@ -111,9 +111,9 @@ class ModelChooser(param.Parameterized):
     def _take_model(self, *_events: Any) -> None:
         with self._lock:
             self._job = self._runtime.find_fetch(self._recipe.model, self.owner)
-            ready, problem = self._runtime.look_at_model(self._recipe.model)
+            ready, damaged = self._runtime.look_at_model(self._recipe.model)
             state = FETCHING if self._job else READY if ready else MISSING
-            self.param.update(state=state, problem=problem, step="", fraction=0)
+            self.param.update(state=state, damaged=damaged, step="", fraction=0)
             self.param.trigger("state")  # another model in the same state is still another model
 
     def fetch(self) -> None:

@@ -14,6 +14,8 @@ from processing.encoders import ENCODERS, encode_preview
 from processing.images import DecodeLimits, decode
 from processing.jobs import Job, JobQueue, default_queue
 from processing.models import find_model, load_catalogue
+from processing.models.integrity import readable_size
+from processing.models.progress import ProgressReport
 from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Steps
 from processing.store import PREVIEW_SIDE, default_store
@@ -101,8 +103,8 @@ class Runtime(Protocol):
     def whereabouts(self, record: ArtifactRecord) -> str:
         """Say in a sentence where a result is kept."""
 
-    def look_at_model(self, name: str) -> tuple[bool, str]:
-        """Tell whether a model can run, and what is wrong with its files if something is."""
+    def look_at_model(self, name: str) -> tuple[bool, bool]:
+        """Tell whether a model can run, and whether it cannot because its files are damaged."""
 
     def fetch_model(self, name: str, owner: str) -> Job:
         """Fetch the files of a model; the result is its name."""
@@ -208,19 +210,23 @@ class ServerRuntime:
         """See `Runtime`. The path holds no name from outside: the folder's name and the file's are ours."""
         return f"Saved at {self.store.path(record, 'result')}"
 
-    def look_at_model(self, name: str) -> tuple[bool, str]:
+    def look_at_model(self, name: str) -> tuple[bool, bool]:
         """See `Runtime`."""
-        from processing.models.download import status  # needs locks on files, which a browser's Python does not have
+        from processing.models.inventory import Status, status  # locks files, which a browser's Python cannot
 
         state = status(find_model(name))
-        return state in ("built in", "here"), "damaged" if state == "damaged" else ""
+        return state in (Status.BUILT_IN, Status.HERE), state == Status.DAMAGED
 
     def fetch_model(self, name: str, owner: str) -> Job:
         """See `Runtime`. Fetching has a queue of its own: photos need not wait for it."""
         from processing.models.download import fetch
 
         def work(job: Job) -> str:
-            fetch(find_model(name), progress=lambda got: job.report(got.text, got.fraction), cancel=job.cancel_token)
+            fetch(
+                find_model(name),
+                progress=lambda report: job.report(describe_fetch(report), report.fraction),
+                cancel=job.cancel_token,
+            )
             return name
 
         return fetch_queue().submit(work, owner=owner, kind=f"fetch {name}")
@@ -228,6 +234,18 @@ class ServerRuntime:
     def find_fetch(self, name: str, owner: str) -> Job | None:
         """See `Runtime`."""
         return fetch_queue().find(owner, f"fetch {name}")
+
+
+def describe_fetch(report: ProgressReport) -> str:
+    """Say how far fetching is: "Fetching, 12 of 176 MB, 3.4 MB/s, 48 s left"."""
+    parts = [report.step]
+    if report.total_bytes:
+        parts.append(f"{report.done_bytes / 1e6:.0f} of {readable_size(report.total_bytes)}")
+    if report.bytes_per_s:
+        parts.append(f"{report.bytes_per_s / 1e6:.1f} MB/s")
+    if report.time_left_s is not None:
+        parts.append(f"{report.time_left_s:.0f} s left")
+    return f"{', '.join(parts)}. {report.note}".removesuffix(". ")
 
 
 @cache

@@ -122,8 +122,8 @@ class BrowserRuntime:
     def whereabouts(self, record: ArtifactRecord) -> str:  # noqa: D102
         return "Kept on this page only: it is gone when you close or reload it. Download what you want to keep."
 
-    def look_at_model(self, name: str) -> tuple[bool, str]:  # noqa: D102
-        return name in self.models, ""
+    def look_at_model(self, name: str) -> tuple[bool, bool]:  # noqa: D102
+        return name in self.models, False
 
     def fetch_model(self, name: str, owner: str) -> Job:  # noqa: D102
         raise ModelError("In the browser there is the built-in model only.")

@@ -63,7 +63,7 @@ class ModelView(pn.viewable.Viewer):
             visible=chooser.is_choice,
         )
         self.model.param.watch(self._choose, "value")
-        chooser.param.watch(self._show, ["choices", "state", "problem"])
+        chooser.param.watch(self._show, ["choices", "state", "damaged"])
         chooser.param.watch(self._show_progress, ["step", "fraction", "state"])
         controller.recipe.param.watch(self._show, ["model", "non_commercial"])
         self._show()
@@ -88,7 +88,7 @@ class ModelView(pn.viewable.Viewer):
         chooser = self._chooser
         if chooser.state != MISSING:
             return ""
-        what = "Its files are damaged." if chooser.problem else "Its files are not on this machine yet."
+        what = "Its files are damaged." if chooser.damaged else "Its files are not on this machine yet."
         if chooser.may_fetch:
             return f"{what} They are downloaded only when you press the button; photos stay here."
         return f"{what} Whoever runs this page gets them with: python -m processing models fetch {spec.name}"

@@ -11,10 +11,10 @@ import json
 import sys
 from collections.abc import Sequence
 
-from processing.cli import batch, doctor, history, remove
+from processing.cli import batch, doctor, history, models, remove
 from processing.errors import ProcessingError
 
-VERBS = (remove, batch, history, doctor)
+VERBS = (remove, batch, history, models, doctor)
 
 FAILED, INTERRUPTED = 1, 130
 
