@@ -9,7 +9,7 @@ from typing import Any
 import param
 
 from processing.images import DecodeLimits
-from processing.recipe import Recipe
+from processing.recipe import Model, Recipe
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,10 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=option.doc)
         elif isinstance(option, param.Integer):
             parser.add_argument(flag, type=int, metavar="N", help=f"{option.doc} Default: {option.default}.")
+        elif isinstance(option, Model):
+            parser.add_argument(flag, type=_model, metavar="NAME", help=f"{option.doc} Default: {option.default}.")
         else:
-            # Not all that is allowed is listed where a value is not checked against the list: paths of models.
-            choices = list(option.objects) if isinstance(option, param.Selector) and option.check_on_set else None
+            choices = list(option.objects) if isinstance(option, param.Selector) else None
             parser.add_argument(flag, choices=choices, help=f"{option.doc} Default: {option.default}.")
 
 
@@ -45,6 +46,13 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 def chosen_limits(options: argparse.Namespace) -> DecodeLimits:
     """Return the limits that were given, or those of the environment."""
     return DecodeLimits(round(options.max_megabytes * 1e6), options.max_megapixels)
+
+
+def _model(text: str) -> str:
+    try:
+        return Recipe(model=text).model
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _positive(text: str) -> float:
