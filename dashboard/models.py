@@ -76,7 +76,7 @@ class ModelChooser(param.Parameterized):
     def obstacle(self) -> str:
         """Why the chosen model cannot run now, as a sentence that says what to do; empty if it can."""
         if self.state != READY:
-            return "Download the model first, or choose another: see Model above."
+            return "Fetch the model first, or choose another: see Model above."
         if self.spec.commercial_use == "no" and not self._recipe.non_commercial:
             return "This model is for non-commercial use: tick the box under Model above, or choose another."
         return ""

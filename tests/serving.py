@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 class Server:
     """`panel serve dashboard/app.py` as the Makefile runs it, on a free port, with an artifacts folder of its own."""
 
-    def __init__(self, artifacts: Path) -> None:
+    def __init__(self, artifacts: Path, **environment: str) -> None:
         self.artifacts = artifacts
+        self.environment = environment
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/app"
@@ -33,7 +34,7 @@ class Server:
             self._process = subprocess.Popen(
                 [*command, "--port", str(self.port)],
                 cwd=ROOT,
-                env={**os.environ, "CUTOUT_ARTIFACTS": str(self.artifacts)},
+                env={**os.environ, "CUTOUT_ARTIFACTS": str(self.artifacts), **self.environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

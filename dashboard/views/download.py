@@ -121,6 +121,7 @@ class DownloadView(pn.viewable.Viewer):
         self.delete_button.on_click(lambda event: controller.delete())
         self.options = OptionsView(controller)
         self._saved = pmui.Typography("", variant="body2", margin=0, align="center")
+        self._made = pmui.Typography("", variant="body2", margin=0, align="center")
         self._layout = pn.Column(
             pmui.FlexBox(
                 self.background,
@@ -131,7 +132,7 @@ class DownloadView(pn.viewable.Viewer):
                 align_items="flex-end",
                 margin=0,
             ),
-            pmui.FlexBox(self._saved, self.delete_button, gap="4px 12px", align_items="center", margin=0),
+            pmui.FlexBox(self._saved, self._made, self.delete_button, gap="4px 12px", align_items="center", margin=0),
             self.options,
             sizing_mode="stretch_width",
             margin=0,
@@ -158,10 +159,9 @@ class DownloadView(pn.viewable.Viewer):
         )
         if isinstance(self.button, FileLink):
             self.button.href = controller.offer.url if controller.offer is not None else ""
-        self._saved.object = (
-            "" if record is None else f"{_describe_run(record)} {controller.runtime.whereabouts(record)}"
-        )
-        self._saved.visible = self.delete_button.visible = record is not None
+        self._saved.object = "" if record is None else controller.runtime.whereabouts(record)
+        self._made.object = "" if record is None else _describe_run(record)
+        self._made.visible = self._saved.visible = self.delete_button.visible = record is not None
 
     def __panel__(self):
         return self._layout

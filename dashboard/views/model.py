@@ -35,8 +35,8 @@ class ModelView(pn.viewable.Viewer):
         self.commercial_only = pmui.Switch.from_param(chooser.param.commercial_only, margin=0)
         self.model = pmui.Select(label="Model", size="small", margin=0, sizing_mode="stretch_width", max_width=330)
         self.promise = make_widget(controller.recipe, "non_commercial")
-        self.fetch_button = pmui.Button(label="Download", color="primary", variant="outlined", margin=0)
-        self.cancel_button = pmui.Button(label="Cancel download", color="default", variant="outlined", margin=0)
+        self.fetch_button = pmui.Button(label="Fetch the model", color="primary", variant="outlined", margin=0)
+        self.cancel_button = pmui.Button(label="Stop fetching", color="default", variant="outlined", margin=0)
         self.fetch_button.on_click(lambda event: chooser.fetch())
         self.cancel_button.on_click(lambda event: chooser.cancel())
         self._card = pn.pane.HTML("", sizing_mode="stretch_width", margin=0)
@@ -80,7 +80,8 @@ class ModelView(pn.viewable.Viewer):
         self.promise.visible = spec.commercial_use == "no"
         self._hint.object = self._say(spec)
         self._hint.visible = bool(self._hint.object)
-        self.fetch_button.label = f"Download {readable_size(spec.total_bytes)}" if spec.total_bytes else "Download"
+        size = f" ({readable_size(spec.total_bytes)})" if spec.total_bytes else ""
+        self.fetch_button.label = f"Fetch the model{size}"
         self.fetch_button.visible = chooser.state == MISSING and chooser.may_fetch
         self._layout[0] = (f"Model: {spec.title}", self._body)
 
@@ -90,7 +91,7 @@ class ModelView(pn.viewable.Viewer):
             return ""
         what = "Its files are damaged." if chooser.damaged else "Its files are not on this machine yet."
         if chooser.may_fetch:
-            return f"{what} They are downloaded only when you press the button; photos stay here."
+            return f"{what} They are fetched only when you press the button; photos stay here."
         return f"{what} Whoever runs this page gets them with: python -m processing models fetch {spec.name}"
 
     def _show_progress(self, *_events) -> None:

@@ -34,7 +34,7 @@ def _advice(spec: ModelSpec) -> str:
     if not spec.url and not spec.made_from:
         return "Put the file there, or change its path in your table of models."
     size = f" ({readable_size(spec.total_bytes)})" if spec.total_bytes else ""
-    return f"Fetch them{size} with `python -m processing models fetch {spec.name}`, or with Download in the page."
+    return f"Fetch them{size} with `python -m processing models fetch {spec.name}`, or under Model in the page."
 
 
 def find_difference(path: Path, file: WeightsFile) -> str:

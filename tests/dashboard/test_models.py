@@ -68,7 +68,7 @@ class TestChoosing:
         controller.load(b"", "photo.png")
         controller.recipe.model = "u2netp"
         assert chooser.state == MISSING
-        assert "Download the model first" in chooser.obstacle
+        assert "Fetch the model first" in chooser.obstacle
         controller.can_run = True
         controller.run()
         assert controller.activity != "run"
@@ -188,7 +188,7 @@ class TestView:
     def test_button_names_the_size_before_anything_is_fetched(self, page, controller):
         controller.recipe.model = "birefnet-general"
         assert page.model.fetch_button.visible
-        assert page.model.fetch_button.label == "Download 973 MB"
+        assert page.model.fetch_button.label == "Fetch the model (973 MB)"
         controller.recipe.model = "compact"
         assert not page.model.fetch_button.visible
 
