@@ -75,6 +75,8 @@ class ModelView(pn.viewable.Viewer):
 
     def _show(self, *_events) -> None:
         chooser, spec = self._chooser, self._chooser.spec
+        if spec.name not in chooser.choices.values():
+            return  # the list that has it comes next
         self.model.param.update(options=chooser.choices, value=spec.name)
         self._card.object = licence_card(spec)
         self.promise.visible = spec.commercial_use == "no"

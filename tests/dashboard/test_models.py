@@ -198,6 +198,11 @@ class TestView:
         controller.recipe.model = "silueta"
         assert page.model.model.value == "silueta"
 
+    def test_another_picture_changes_list_and_model_together(self, page, controller):
+        page.model.subject.value = "anime"
+        assert list(page.model.model.options.values()) == ["isnet-anime"]
+        assert page.model.model.value == controller.recipe.model == "isnet-anime"
+
     def test_run_waits_for_the_model_and_the_tick(self, page, controller):
         controller.can_run = True
         assert not page.run.run_button.disabled
