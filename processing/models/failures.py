@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -116,8 +117,10 @@ def explain(error: BaseException, address: str, at: str, waited_s: float) -> Mod
     if has(by_requests.InvalidURL, by_requests.InvalidSchema, by_requests.MissingSchema, by_urllib3.LocationValueError):
         why = str(error).replace(at, shown(at)).rstrip(".")
         return ModelError(f"{what} cannot be asked for: {why}. Check the mirror's address and the proxy variables.")
+    ended_early = has(by_urllib3.IncompleteRead, IncompleteRead)
+    why = "it ended before all had come" if ended_early else _last(causes)
     return Interruption(
-        f"The connection to {host} broke off ({what}): {_last(causes)}. Check the connection and retry; what has come "
+        f"The connection to {host} broke off ({what}): {why}. Check the connection and retry; what has come "
         f"is kept. {OTHER_WAYS}"
     )
 

@@ -64,7 +64,8 @@ def lock_model(
     Cancelled
         If `cancel` was cancelled.
     """
-    path = model_folder(spec).with_name(f".{spec.name}.lock")
+    folder = model_folder(spec)
+    path = folder.with_name(f".{folder.name}.lock")  # beside the folder, which `remove` deletes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -4,7 +4,12 @@ import hashlib
 import http.server
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -35,14 +40,20 @@ def home(tmp_path, monkeypatch):
 def published():
     """Publish two files on this machine; return the address of their folder."""
 
+    ended = threading.Event()
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            is_there = self.path in ("/small.onnx", "/other.onnx")
+            is_there = self.path in ("/small.onnx", "/other.onnx", "/slow.onnx")
             self.send_response(200 if is_there else 404)
             self.send_header("Content-Length", str(len(DATA) if is_there else 0))
             self.end_headers()
             if is_there and self.command == "GET":
-                self.wfile.write(DATA)
+                self.wfile.write(DATA[: len(DATA) // 2])
+                if self.path == "/slow.onnx":
+                    ended.wait()
+                else:
+                    self.wfile.write(DATA[len(DATA) // 2 :])
 
         do_HEAD = do_GET
 
@@ -52,6 +63,7 @@ def published():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
+    ended.set()
     server.shutdown()
     server.server_close()
 
@@ -229,6 +241,29 @@ def test_fetch_of_the_built_in_model_is_refused(models):
     code, _, err = models("fetch", "compact")
     assert code == 1
     assert err == "error: 'compact' is not fetched: it comes with the project.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_interrupt_ends_a_fetch_and_keeps_what_has_come(tmp_path, published, home):
+    own = tmp_path / "models.toml"
+    own.write_text(
+        f'[slow]\ntitle = "Slow"\nabout = "For tests."\nruntime = "onnxruntime"\nweights = "slow.onnx"\n'
+        f'url = "{published}/slow.onnx"\nmd5 = "{hashlib.md5(DATA).hexdigest()}"\n'
+    )
+    words = [sys.executable, "-m", "processing", "models", "fetch", "slow"]
+    environment = {**os.environ, "CUTOUT_MODELS": str(own)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environment) as child:
+        part = home / "models" / "slow" / ".tmp-slow.onnx"
+        while not (part.is_file() and part.stat().st_size):
+            time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate()
+    assert child.returncode == 130
+    assert "slow: 0.1 MB from" in out
+    assert "Traceback" not in err
+    assert part.stat().st_size > 0
+    assert not part.with_name("slow.onnx").exists()
 
 
 # verify and remove
