@@ -87,10 +87,10 @@ class ModelChooser(param.Parameterized):
         fitting = [spec for spec in specs if self._fits(spec)]
         chosen = self.spec
         if chosen.name not in {spec.name for spec in fitting}:
-            if fitting:
+            if fitting and chosen.name in self._runtime.models:
                 self._recipe.model = fitting[0].name
-            else:
-                fitting = [chosen]
+            else:  # nothing fits, or it is a model of the user's own, given by its path
+                fitting = [chosen, *fitting]
         self.choices = {self._label(spec): spec.name for spec in fitting}
 
     def _fits(self, spec: ModelSpec) -> bool:

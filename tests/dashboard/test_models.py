@@ -8,6 +8,7 @@ import pytest
 from dashboard import Dashboard
 from dashboard.models import FETCHING, MISSING, READY
 from dashboard.views.model import licence_card
+from processing import Recipe
 from processing.models import find_model, load_catalogue
 from processing.models.spec import ModelSpec
 
@@ -85,6 +86,17 @@ class TestChoosing:
         assert "tick the box" in chooser.obstacle
         controller.recipe.non_commercial = True
         assert not chooser.obstacle
+
+
+@pytest.mark.usefixtures("home")
+def test_model_of_the_users_own_is_kept_and_listed(new_controller, tmp_path):
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(find_model("compact").weights.read_bytes())
+    controller = new_controller(recipe=Recipe(model=str(path)))
+    assert controller.recipe.model == str(path)
+    assert controller.models.state == READY
+    assert str(path) in controller.models.choices.values()
+    assert Dashboard(controller).model.model.value == str(path)
 
 
 class TestFetching:
