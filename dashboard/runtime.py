@@ -14,8 +14,8 @@ from processing.encoders import ENCODERS, encode_preview
 from processing.images import DecodeLimits, decode
 from processing.jobs import Job, JobQueue, default_queue
 from processing.models import find_model, load_catalogue
+from processing.models.fetching.progress import ProgressReport
 from processing.models.integrity import readable_size
-from processing.models.progress import ProgressReport
 from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Steps
 from processing.store import PREVIEW_SIDE, default_store

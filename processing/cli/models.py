@@ -13,7 +13,7 @@ from processing.cli.transfers import open_display
 from processing.errors import ModelError
 from processing.models.archive import export_models, import_models
 from processing.models.download import address_of, ask_size, fetch, is_fetched
-from processing.models.failures import shown
+from processing.models.fetching.failures import shown
 from processing.models.folder import locate
 from processing.models.integrity import readable_size
 from processing.models.inventory import Status, remove, status, verify

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from processing.cli.progress import clock
+from processing.models.fetching.progress import ProgressReport
 from processing.models.integrity import readable_size
-from processing.models.progress import ProgressReport
 
 _LINE_EVERY_S = 10.0
 

@@ -1,4 +1,13 @@
-"""What a model is: the catalogue, its rows, and the arithmetic before and after the network.
+"""What a model is: the catalogue, its rows, its files, and the arithmetic before and after the network.
+
+    spec            a row of `catalogue.toml`
+    own             a model of the user's own
+    transforms      photo to model input, model output to matte
+    folder          where files lie
+    integrity       whether they are whole
+    inventory       which are here; removing them
+    download        bringing them here; its parts are in `fetching`
+    archive         carrying them to a machine without a network
 
 To add a model of a known family, add a table to `catalogue.toml`; the contract test in `tests/contracts.py` runs on it.
 """

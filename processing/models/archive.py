@@ -24,11 +24,11 @@ from typing import IO
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models.download import is_fetched
+from processing.models.fetching.lock import lock_model, stop_if_cancelled
+from processing.models.fetching.partial import sync_folder
+from processing.models.fetching.progress import Callback, Meter
 from processing.models.folder import explain_unwritable, locate, model_folder, require_space
 from processing.models.integrity import readable_size
-from processing.models.lock import lock_model, stop_if_cancelled
-from processing.models.partial import sync_folder
-from processing.models.progress import Callback, Meter
 from processing.models.spec import ModelSpec, WeightsFile, load_catalogue
 
 _MANIFEST, _FORMAT, _VERSION = "manifest.json", "cutout-models", 1

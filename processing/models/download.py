@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
-from processing.models.failures import Interruption, shown
+from processing.models.fetching.failures import Interruption, shown
+from processing.models.fetching.lock import lock_model, pause, stop_if_cancelled
+from processing.models.fetching.partial import Partial, partial_paths
+from processing.models.fetching.progress import Callback, Meter, ProgressReport
+from processing.models.fetching.stream import Limits, Stream
+from processing.models.fetching.transfer import bring_rest
 from processing.models.folder import explain_unwritable, locate, model_folder, model_folders, require_space
 from processing.models.integrity import find_difference
-from processing.models.lock import lock_model, pause, stop_if_cancelled
-from processing.models.partial import Partial, partial_paths
-from processing.models.progress import Callback, Meter, ProgressReport
 from processing.models.spec import ModelSpec, WeightsFile, find_model
-from processing.models.stream import Limits, Stream
-from processing.models.transfer import bring_rest
 
 __all__ = ["Limits", "ProgressReport", "address_of", "ask_size", "fetch", "is_fetched"]
 

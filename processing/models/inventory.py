@@ -7,10 +7,10 @@ from pathlib import Path
 
 from processing.errors import ModelError
 from processing.models.download import is_fetched
+from processing.models.fetching.lock import lock_model
+from processing.models.fetching.partial import partial_paths
 from processing.models.folder import locate, model_folder, model_folders
 from processing.models.integrity import find_difference
-from processing.models.lock import lock_model
-from processing.models.partial import partial_paths
 from processing.models.spec import ModelSpec
 
 

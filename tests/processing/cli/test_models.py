@@ -17,9 +17,9 @@ import pytest
 from processing.cli import main
 from processing.cli.transfers import line, open_display
 from processing.models import ModelSpec
+from processing.models.fetching.progress import ProgressReport
 from processing.models.folder import locate
 from processing.models.inventory import status
-from processing.models.progress import ProgressReport
 from processing.models.spec import load_catalogue
 
 DATA = bytes(range(256)) * 400

@@ -7,9 +7,9 @@ import pytest
 
 from processing.errors import ModelError
 from processing.models.download import Limits, fetch
+from processing.models.fetching.lock import lock_model
 from processing.models.folder import locate, model_folder
 from processing.models.inventory import remove, status, verify
-from processing.models.lock import lock_model
 from processing.models.spec import find_model
 
 

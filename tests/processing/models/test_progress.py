@@ -2,7 +2,7 @@
 
 import pytest
 
-from processing.models.progress import Meter, ProgressReport
+from processing.models.fetching.progress import Meter, ProgressReport
 
 
 @pytest.fixture

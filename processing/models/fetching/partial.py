@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from processing.errors import ModelError
-from processing.models.failures import OTHER_WAYS, Interruption, shown
+from processing.models.fetching.failures import OTHER_WAYS, Interruption, shown
 from processing.models.folder import explain_unwritable
 from processing.models.integrity import find_difference
 from processing.models.spec import WeightsFile

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
-from processing.models.failures import OTHER_WAYS, Interruption, explain_status, shown
+from processing.models.fetching.failures import OTHER_WAYS, Interruption, explain_status, shown
+from processing.models.fetching.partial import Partial
+from processing.models.fetching.progress import Meter
+from processing.models.fetching.stream import Limits, Stream
 from processing.models.folder import require_space
-from processing.models.partial import Partial
-from processing.models.progress import Meter
-from processing.models.stream import Limits, Stream
 
 if TYPE_CHECKING:
     from requests import Response

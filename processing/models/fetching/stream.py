@@ -18,8 +18,8 @@ from urllib.parse import urljoin, urlsplit
 
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
-from processing.models.failures import explain, shown
-from processing.models.lock import stop_if_cancelled
+from processing.models.fetching.failures import explain, shown
+from processing.models.fetching.lock import stop_if_cancelled
 
 if TYPE_CHECKING:
     from requests import Response, Session
