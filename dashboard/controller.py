@@ -25,6 +25,9 @@ HISTORY_LENGTH = 12
 #: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
 _SETTLED_S = 0.4
 
+#: Options that decide about the matte alone: the file of a stored result does not change with them.
+_OF_A_RUN = ("model", "provider")
+
 
 def _do_nothing() -> None:
     pass
@@ -287,7 +290,7 @@ class Controller(param.Parameterized):
 
     def _is_stored_form(self) -> bool:
         stored, wanted = self.record.recipe, self.recipe.as_dict()
-        return all(stored.get(option) == value for option, value in wanted.items() if option != "model")
+        return all(stored.get(option) == value for option, value in wanted.items() if option not in _OF_A_RUN)
 
     def _forget_file(self) -> None:
         if self._file_job is not None:

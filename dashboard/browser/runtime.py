@@ -32,6 +32,7 @@ class BrowserRuntime:
     limits = LIMITS
     promise = "Your photos never leave this device."
     has_threads = False
+    has_providers = False
     has_links = True
 
     def __init__(self) -> None:

@@ -34,7 +34,8 @@ class OptionsView(pn.viewable.Viewer):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._recipe = controller.recipe
-        names = [name for name in Recipe.option_names() if name not in _ELSEWHERE]
+        hidden = _ELSEWHERE if controller.runtime.has_providers else (*_ELSEWHERE, "provider")
+        names = [name for name in Recipe.option_names() if name not in hidden]
         self.widgets = {name: make_widget(self._recipe, name) for name in names}
         fold = pmui.FlexBox(*self.widgets.values(), gap="16px 28px", align_items="center", margin=(8, 0))
         self._layout = pmui.Accordion(

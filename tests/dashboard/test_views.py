@@ -19,6 +19,7 @@ from dashboard.components.picture_strip import PictureStrip
 from dashboard.notices import Notice, notice_of
 from dashboard.samples import SAMPLES as BUNDLED
 from dashboard.views import download
+from dashboard.views.options import OptionsView
 from dashboard.views.source import PhotoInput
 from processing import ImageError, Recipe
 from processing.images import decode
@@ -282,6 +283,12 @@ def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
     assert controller.recipe.quality == 70
     controller.recipe.long_side = 1200
     assert widgets["long_side"].value == 1200
+
+
+def test_provider_is_offered_only_where_it_makes_a_difference(controller):
+    assert list(OptionsView(controller).widgets["provider"].options) == Recipe.param.provider.objects
+    controller.runtime.has_providers = False
+    assert "provider" not in OptionsView(controller).widgets
 
 
 @pytest.mark.parametrize(
