@@ -23,11 +23,11 @@ from processing.store import LOCAL_OWNER
 
 HISTORY_LENGTH = 12
 
-#: Options that change what the model does, not how its result is written.
-_NOT_OF_THE_FILE = ("model", "non_commercial", "provider")
-
 #: Seconds that options must have stayed as they are before their file is made, so that a moving slider makes none.
 _SETTLED_S = 0.4
+
+#: Options that decide about the matte alone: the file of a stored result does not change with them.
+_OF_A_RUN = ("model", "non_commercial", "provider")
 
 
 def _do_nothing() -> None:
@@ -298,7 +298,7 @@ class Controller(param.Parameterized):
 
     def _is_stored_form(self) -> bool:
         stored, wanted = self.record.recipe, self.recipe.as_dict()
-        return all(stored.get(option) == value for option, value in wanted.items() if option not in _NOT_OF_THE_FILE)
+        return all(stored.get(option) == value for option, value in wanted.items() if option not in _OF_A_RUN)
 
     def _forget_file(self) -> None:
         if self._file_job is not None:

@@ -70,6 +70,7 @@ class Runtime(Protocol):
     may_fetch: bool  #: Whether a page may fetch the files of models.
     promise: str  #: A sentence about where photos go.
     has_threads: bool  #: Whether work happens in threads, which must not touch the page.
+    has_providers: bool  #: Whether the recipe's provider decides what runs the model.
     has_links: bool  #: Whether an `Offer` has a URL, so that a plain link gives the file.
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:
@@ -129,6 +130,7 @@ class ServerRuntime:
     formats = tuple(ENCODERS)
     promise = "Nothing is sent to any other site."
     has_threads = True
+    has_providers = True
     has_links = False
 
     def __init__(

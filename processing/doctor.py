@@ -7,25 +7,24 @@ import platform
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
+from processing.acceleration import examine_acceleration
+from processing.check import Check
 from processing.errors import ProcessingError
-from processing.models import DEFAULT_MODEL, ModelSpec, find_model, has_subject, load_catalogue, prepare
+from processing.models import ModelSpec, has_subject, load_catalogue, prepare
 from processing.models.folder import locate
 from processing.models.integrity import require_weights
 from processing.sessions import open_session
-from processing.sessions.native import NativeSession
 from processing.store import default_root
 
 _PACKAGES = (
     "cutout-dashboard",
     "numpy",
     "pillow",
-    "onnxruntime",
     "param",
     "panel",
     "panel-material-ui",
@@ -35,21 +34,11 @@ _PACKAGES = (
 )
 
 
-@dataclass
-class Check:
-    """One thing that was looked at."""
-
-    subject: str
-    ok: bool
-    finding: str
-    advice: str = ""
-
-
 def examine() -> list[Check]:
-    """Look at Python, the packages, onnxruntime's providers, each model's weights and the artifacts folder."""
+    """Look at Python, the packages, onnxruntime and its providers, each model's weights and the artifacts folder."""
     checks = [_check_python()]
     checks += [_check_package(name) for name in _PACKAGES]
-    checks.append(_check_providers())
+    checks += examine_acceleration()
     checks += [_check_model(spec) for spec in load_catalogue().values() if spec.is_built_in]
     checks += [_check_files(spec) for spec in load_catalogue().values() if _is_fetched(spec)]
     checks.append(_check_writable("artifacts folder", default_root()))
@@ -69,25 +58,6 @@ def _check_package(name: str) -> Check:
         return Check(name, True, version(name))  # read from the metadata: importing rembg would take seconds
     except PackageNotFoundError:
         return Check(name, False, "not installed", "Run `make install`, or `pip install -e .` in your environment.")
-
-
-def _check_providers() -> Check:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        return Check("providers", False, f"onnxruntime does not load: {error}", "Run `make install` again.")
-    spec = find_model(DEFAULT_MODEL)
-    listed = [name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"]  # a service
-    try:
-        # onnxruntime lists what it was built with; whether the libraries for it are here shows only in a session.
-        loads = {
-            name: NativeSession(spec, dict.fromkeys((name, "CPUExecutionProvider"))).provider == name for name in listed
-        }
-    except ProcessingError as error:
-        return Check("providers", False, f"none could be tried: {error}")
-    finding = ", ".join(name if works else f"{name} (listed, but does not load)" for name, works in loads.items())
-    advice = "" if all(loads.values()) else "Install the libraries of that provider, or go on with the others."
-    return Check("providers", any(loads.values()), finding, advice)
 
 
 def _check_model(spec: ModelSpec) -> Check:

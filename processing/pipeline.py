@@ -91,12 +91,12 @@ def run(
     """
     steps = Steps(progress, cancel)
     spec, recipe, previous = _begin(data, recipe, previous)
-    if previous is not None and previous.model == spec:
+    if previous is not None and (previous.model, previous.recipe.provider) == (spec, recipe.provider):
         return replace(previous, recipe=recipe, timings_s={})
     with steps(*_READ) as tick:
         source = previous.source if previous is not None else decode(data, name=name, limits=limits, tick=tick)
     with steps(*_LOAD):
-        session = (pool or default_pool()).get(spec)
+        session = (pool or default_pool()).get(spec, recipe.provider)
     with steps(*_PREDICT) as tick:
         tensor = prepare(source.pixels, spec, tick)
         raw = session.predict(tensor, steps.cancel)
@@ -116,7 +116,8 @@ async def run_async(
 ) -> Result:
     """Cut the subject out of a photo where decoding and inference are waited for, as in a browser.
 
-    Everything else is the same as in `run`, and so are the parameters and errors.
+    Everything else is the same as in `run`, and so are the parameters and errors. The engine has one provider; that of
+    the recipe is for `run`.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ from processing.composite import TRANSPARENT, parse_background
 from processing.encoders import ENCODERS
 from processing.errors import ModelError, RecipeError
 from processing.models import DEFAULT_MODEL, find_model, is_own, load_catalogue
+from processing.sessions.providers import CHOICES
 
 
 class Background(param.String):
@@ -58,6 +59,12 @@ class Recipe(param.Parameterized):
         default=False,
         label="I use the result non-commercially",
         doc="Allow models whose weights may not be used to make money. The record of the result says so.",
+    )
+    provider: param.Selector[str] = param.Selector(
+        default="best",
+        objects=list(CHOICES),
+        label="Processor",
+        doc="What runs the model: the best processor that works here, or one that must; if it cannot, the run fails.",
     )
     format: param.Selector[str] = param.Selector(
         default="png", objects=list(ENCODERS), doc="File format of the cutout."

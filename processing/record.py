@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from processing.result import Result
+from processing.sessions.providers import RUNTIME_WHEELS
 
 logger = logging.getLogger(__name__)
 
 RECORD = "record.json"
 RECORD_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 
-_VERSIONED = ("cutout-dashboard", "numpy", "pillow", "isal", "onnxruntime", "panel")
+_VERSIONED = ("cutout-dashboard", "numpy", "pillow", "isal", *RUNTIME_WHEELS, "panel")
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class BrowserRuntime:
     may_fetch = False
     promise = "Your photos never leave this device."
     has_threads = False
+    has_providers = False
     has_links = True
 
     def __init__(self) -> None:

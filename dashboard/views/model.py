@@ -12,6 +12,7 @@ from dashboard.models import FETCHING, MISSING, WAITS
 from dashboard.views.options import make_widget
 from processing.models.integrity import readable_size
 from processing.models.spec import COMMERCIAL_USE, SUBJECTS, ModelSpec
+from processing.sessions.providers import PROVIDERS
 
 
 class ModelView(pn.viewable.Viewer):
@@ -35,6 +36,17 @@ class ModelView(pn.viewable.Viewer):
         self.commercial_only = pmui.Switch.from_param(chooser.param.commercial_only, margin=0)
         self.model = pmui.Select(label="Model", size="small", margin=0, sizing_mode="stretch_width", max_width=330)
         self.promise = make_widget(controller.recipe, "non_commercial")
+        titles = {"best": "The best that works here", "gpu": "A GPU, or not at all"}
+        names = controller.recipe.param.provider.objects
+        self.provider = pmui.Select.from_param(
+            controller.recipe.param.provider,
+            options={
+                titles.get(name) or f"{PROVIDERS[name].title[0].upper()}{PROVIDERS[name].title[1:]}": name
+                for name in names
+            },
+            **common,
+        )
+        self.provider.visible = controller.runtime.has_providers
         self.fetch_button = pmui.Button(label="Fetch the model", color="primary", variant="outlined", margin=0)
         self.cancel_button = pmui.Button(label="Stop fetching", color="default", variant="outlined", margin=0)
         self.fetch_button.on_click(lambda event: chooser.fetch())
@@ -47,7 +59,7 @@ class ModelView(pn.viewable.Viewer):
         row = {"gap": "12px 20px", "align_items": "center", "margin": 0, "sizing_mode": "stretch_width"}
         self._body = pn.Column(
             pmui.FlexBox(self.subject, self.wait, self.commercial_only, **row),
-            pmui.FlexBox(self.model, self.promise, **row),
+            pmui.FlexBox(self.model, self.provider, self.promise, **row),
             self._hint,
             pmui.FlexBox(self.fetch_button, self.cancel_button, self._progress, **row),
             self._card,

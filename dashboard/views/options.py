@@ -11,7 +11,7 @@ from processing import Recipe
 from processing.encoders import ENCODERS
 
 #: Options that have a place of their own on the page.
-_ELSEWHERE = ("model", "non_commercial", "format", "background")
+_ELSEWHERE = ("model", "non_commercial", "provider", "format", "background")
 
 
 def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:

@@ -31,12 +31,12 @@ class Backend:
     Parameters
     ----------
     open : callable
-        Opens it for a number of workers and the name of a model.
+        Opens it for a number of workers, the name of a model and the choice of a provider.
     shares_memory : bool
         Whether its workers see the `CancelToken` of the run.
     """
 
-    open: Callable[[int, str], AbstractContextManager[Executor]]
+    open: Callable[[int, str, str], AbstractContextManager[Executor]]
     shares_memory: bool
 
 
@@ -54,13 +54,13 @@ class SerialExecutor(Executor):
 
 
 @contextmanager
-def _open_serial(workers: int, model: str) -> Iterator[Executor]:
+def _open_serial(workers: int, model: str, provider: str) -> Iterator[Executor]:
     with SerialExecutor() as executor:
         yield executor
 
 
 @contextmanager
-def _open_threads(workers: int, model: str) -> Iterator[Executor]:
+def _open_threads(workers: int, model: str, provider: str) -> Iterator[Executor]:
     executor = ThreadPoolExecutor(workers, thread_name_prefix="batch")
     try:
         yield executor
@@ -69,11 +69,11 @@ def _open_threads(workers: int, model: str) -> Iterator[Executor]:
 
 
 @contextmanager
-def _open_processes(workers: int, model: str) -> Iterator[Executor]:
+def _open_processes(workers: int, model: str, provider: str) -> Iterator[Executor]:
     # Spawned, never forked: onnxruntime and this process have threads, whose locks a fork would copy as they are.
     context, workers = _Context(), min(workers, _MOST_PROCESSES)
     threads = max(1, core_count() // workers)
-    executor = ProcessPoolExecutor(workers, context, start_worker, (model, threads))
+    executor = ProcessPoolExecutor(workers, context, start_worker, (model, threads, provider))
     started: list[Future[int]] = []
     try:
         with _interrupts_held():

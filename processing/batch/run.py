@@ -21,6 +21,7 @@ from processing.images import DecodeLimits
 from processing.models import ModelSpec, find_model
 from processing.models.integrity import require_weights
 from processing.recipe import Recipe
+from processing.sessions.providers import require_available
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ def run_batch(
     RecipeError, EncodingError
         If `workers`, `backend` or the recipe have values that are not allowed.
     ModelError
-        If the weights are missing or damaged, or worker processes cannot be started.
+        If the weights are missing or damaged, the provider that was asked for is not there, or worker processes cannot
+        be started.
     StoreError
         If the output folder cannot be written.
 
@@ -108,6 +110,7 @@ def run_batch(
     if backend not in BACKENDS:
         raise RecipeError(f"Unknown backend {backend!r}. Known: {', '.join(BACKENDS)}.")
     limits, weights_sha256 = limits or DecodeLimits.from_environment(), _check_weights(find_model(recipe.model))
+    require_available(recipe.provider)
     with Journal(plan.output_folder) as journal:
         batch = _Batch(plan, recipe, weights_sha256, limits, journal, progress, cancel)
         batch.run(BACKENDS[backend], workers, overwrite)
@@ -186,7 +189,7 @@ class _Batch:
         """Take photos from `waiting` until it is empty; return those in flight when a worker died, usually none."""
         in_flight: dict[Future[Outcome], PlannedFile] = {}
         try:
-            with backend.open(workers, self._model) as executor:
+            with backend.open(workers, self._model, self._options["provider"]) as executor:
                 while waiting or in_flight:
                     self._cancel.raise_if_cancelled()
                     while waiting and len(in_flight) < most_in_flight:

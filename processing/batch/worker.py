@@ -118,7 +118,7 @@ def _mtime_ns(path: Path) -> int:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def start_worker(model: str, threads: int) -> None:
+def start_worker(model: str, threads: int, provider: str = "best") -> None:
     """Make a new process a worker: it leaves when told to or when its parent is gone, and has the model loaded.
 
     Parameters
@@ -127,12 +127,14 @@ def start_worker(model: str, threads: int) -> None:
         Name in the catalogue.
     threads : int
         Threads of one inference.
+    provider : str
+        What the recipe says about it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent handles it
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read by our sessions and by rembg's
     try:
-        default_pool().get(find_model(model))
+        default_pool().get(find_model(model), provider)
     except ModelError as error:
         logger.debug("Each photo will tell: %s", error)
     # Last: until here a signal may end the process where it stands.

@@ -13,6 +13,7 @@ import numpy as np
 from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models import ModelSpec
+from processing.sessions.memory import return_freed_memory
 
 #: Runtime name in the catalogue to "module:class". A string, because importing rembg takes seconds and the first time
 #: over a minute: it must happen only when a model needs it.
@@ -31,16 +32,25 @@ class Session(Protocol):
         """Run the model on what `prepare` made; gives the raw output, float32 (1, 1, h, w)."""
 
 
-def open_session(spec: ModelSpec) -> Session:
+def open_session(spec: ModelSpec, provider: str = "best") -> Session:
     """Load the weights of a model.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    provider : str
+        One of `processing.sessions.providers.CHOICES`. ``"best"`` takes what works; everything else is a condition.
 
     Raises
     ------
     ModelError
-        If the weights are missing or broken, or the row names an unknown runtime.
+        If the weights are missing or broken, if the provider that was asked for does not run them, or if the row names
+        an unknown runtime.
     """
     if spec.runtime not in RUNTIMES:
         raise ModelError(f"Model {spec.name!r} names the runtime {spec.runtime!r}. Known: {', '.join(RUNTIMES)}.")
     module, _, name = RUNTIMES[spec.runtime].partition(":")
-    session: Session = getattr(import_module(module), name)(spec)
+    session: Session = getattr(import_module(module), name)(spec, provider)
+    return_freed_memory()
     return session

@@ -7,6 +7,7 @@ loaded and not before: a warm import takes seconds, the very first one compiles 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from processing.cancellation import CancelToken
 from processing.errors import ModelError
 from processing.models import ModelSpec
 from processing.models.integrity import require_weights
+from processing.sessions.native import make_options
+from processing.sessions.providers import running_provider, start_on
 
 #: Attributes of rembg's sessions that hold a network; Segment Anything has two.
 _NETWORKS = ("inner_session", "encoder", "decoder")
@@ -30,28 +33,22 @@ class RembgSession:
     ----------
     spec : ModelSpec
         `spec.session` names rembg's session class; `spec.weights` reaches the classes that take a model path.
+    provider : str
+        One of `processing.sessions.providers.CHOICES`. Segment Anything's class takes no provider: it is asked what
+        runs it, like the others, and refused where that is not what was asked for.
 
     Raises
     ------
     ModelError
-        If rembg has no such session or cannot load the weights.
+        If rembg has no such session or cannot load the weights, or if the provider that was asked for does not run
+        them.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, provider: str = "best") -> None:
         weights = require_weights(spec)
-        import rembg
-
-        try:
-            self._session = rembg.new_session(spec.session, model_path=str(weights))
-        except Exception as error:  # rembg, pooch and onnxruntime raise errors without a common base class
-            raise ModelError(f"rembg cannot load {spec.session!r} for {spec.name!r}: {error}") from error
+        started = start_on(provider, lambda names: _Started(spec, weights, names), spec.name)
+        self._session, self.provider, self._calls = started.session, started.provider, started.calls
         self._spec = spec
-        self._calls = _Calls()
-        for name in _NETWORKS:
-            if hasattr(self._session, name):
-                network = _Network(getattr(self._session, name), self._calls)
-                setattr(self._session, name, network)
-                self.provider: str = network.get_providers()[0]
 
     def predict(self, tensor: np.ndarray, cancel: CancelToken | None = None) -> np.ndarray:
         """Run the model on an image.
@@ -83,6 +80,29 @@ class RembgSession:
             for mask in masks:
                 union = np.maximum(union, np.asarray(mask.convert("L")))
         return (union.astype(np.float32) / 255)[np.newaxis, np.newaxis]
+
+
+class _Started:
+    """A session of rembg's, and what runs its networks."""
+
+    def __init__(self, spec: ModelSpec, weights: Path, providers: list[str]) -> None:
+        import rembg
+
+        try:
+            self.session = rembg.new_session(
+                spec.session, sess_opts=make_options(), model_path=str(weights), providers=providers
+            )
+        except Exception as error:  # rembg, pooch and onnxruntime raise errors without a common base class
+            raise ModelError(f"rembg cannot load {spec.session!r} for {spec.name!r}: {error}") from error
+        self.calls, running = _Calls(), []
+        for name in _NETWORKS:
+            if hasattr(self.session, name):
+                network = getattr(self.session, name)
+                network.disable_fallback()  # it prints, and moves to the CPU in the middle of a run
+                running.append(running_provider(network))
+                setattr(self.session, name, _Network(network, self.calls))
+        # Of two networks the one that is not where it was asked to be.
+        self.provider = next((name for name in running if name != providers[0]), running[0])
 
 
 class _Calls(threading.local):

@@ -56,7 +56,7 @@ def queue() -> JobQueue:
 @pytest.fixture
 def new_controller(session, store, queue):
     def make(**params) -> Controller:
-        return Controller(ServerRuntime(store, queue, SessionPool(lambda spec: session)), **params)
+        return Controller(ServerRuntime(store, queue, SessionPool(lambda spec, provider: session)), **params)
 
     return make
 

@@ -19,6 +19,7 @@ from dashboard.components.picture_strip import PictureStrip
 from dashboard.notices import Notice, notice_of
 from dashboard.samples import SAMPLES as BUNDLED
 from dashboard.views import download
+from dashboard.views.model import ModelView
 from dashboard.views.source import PhotoInput
 from processing import ImageError, Recipe
 from processing.images import decode
@@ -276,6 +277,7 @@ def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
         "background": dashboard.download.background,
         "model": dashboard.model.model,
         "non_commercial": dashboard.model.promise,
+        "provider": dashboard.model.provider,
     }
     widgets = {**dashboard.download.options.widgets, **elsewhere}
     assert set(widgets) == set(Recipe.option_names())
@@ -287,6 +289,13 @@ def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
     assert controller.recipe.quality == 70
     controller.recipe.long_side = 1200
     assert widgets["long_side"].value == 1200
+
+
+def test_provider_is_offered_only_where_it_makes_a_difference(controller):
+    assert ModelView(controller).provider.visible
+    assert set(ModelView(controller).provider.options.values()) == set(Recipe.param.provider.objects)
+    controller.runtime.has_providers = False
+    assert not ModelView(controller).provider.visible
 
 
 @pytest.mark.parametrize(

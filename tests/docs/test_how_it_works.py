@@ -26,6 +26,7 @@ PAGES = [
     "dashboard/samples/SOURCES.md",
     "docs/architecture.md",
     "docs/how-it-works.md",
+    "docs/providers.md",
     "docs/speed.md",
     "docs/training.md",
     "processing/models/weights/compact.md",

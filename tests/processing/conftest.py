@@ -48,7 +48,7 @@ def fake_result():
         drawn, drawn_mask = ball(40, 60)
         picture = drawn if picture is None else picture
         data = picture if isinstance(picture, bytes) else file_of(picture)
-        pool = SessionPool(lambda spec: FakeSession(drawn_mask if mask is None else mask))
+        pool = SessionPool(lambda spec, provider: FakeSession(drawn_mask if mask is None else mask))
         return run(data, Recipe.from_options(options), name=name, pool=pool)
 
     return make

@@ -40,7 +40,7 @@ def random_mask(height: int, width: int) -> np.ndarray:
 def of_ours(photo: np.ndarray, mask: np.ndarray, compact) -> np.ndarray:
     low, high = compact.levels
     raw = low + (high - low) * (mask.astype(np.float64) / 255)
-    return run(file_of(photo), pool=SessionPool(lambda spec: FakeSession(raw))).pixels
+    return run(file_of(photo), pool=SessionPool(lambda spec, provider: FakeSession(raw))).pixels
 
 
 def of_rembg(photo: np.ndarray, mask: np.ndarray, **options) -> np.ndarray:

@@ -23,11 +23,11 @@ STEPS = ["Reading the photo", "Loading the model", "Finding the subject", "Makin
 
 
 def pool_of(raw) -> SessionPool:
-    return SessionPool(lambda spec: FakeSession(raw))
+    return SessionPool(lambda spec, provider: FakeSession(raw))
 
 
 def unused_pool() -> SessionPool:
-    return SessionPool(lambda spec: pytest.fail("a model was loaded"))
+    return SessionPool(lambda spec, provider: pytest.fail("a model was loaded"))
 
 
 # With the built-in model
@@ -236,7 +236,7 @@ def test_inference_in_flight_hears_of_the_cancelling():
             pytest.fail("the inference went on")
 
     with pytest.raises(Cancelled):
-        run(file_of(noise(4, 4)), pool=SessionPool(lambda spec: Slow([[1.0]])), cancel=token)
+        run(file_of(noise(4, 4)), pool=SessionPool(lambda spec, provider: Slow([[1.0]])), cancel=token)
 
 
 def test_run_that_is_cancelled_before_it_begins_does_nothing():
@@ -269,7 +269,7 @@ def test_photo_that_cannot_be_read_is_refused_before_the_model_is_loaded():
 
 
 def test_model_that_cannot_be_loaded_ends_the_run():
-    def fail(spec):
+    def fail(spec, provider):
         raise ModelError("The weights are not there.")
 
     with pytest.raises(ModelError, match="not there"):
@@ -378,7 +378,7 @@ def test_same_photo_and_model_are_neither_decoded_nor_run_again(previous, decode
 def test_same_photo_and_another_model_are_run_but_not_decoded_again(previous, decoded, compact):
     of_another_model = replace(previous, model=replace(compact, name="another"))
     session = CountingSession([[1.0]])
-    result = run(PHOTO, previous=of_another_model, pool=SessionPool(lambda spec: session))
+    result = run(PHOTO, previous=of_another_model, pool=SessionPool(lambda spec, provider: session))
     assert (decoded, session.runs) == ([], 1)
     assert result.source is previous.source
     assert result.model is compact
@@ -388,13 +388,36 @@ def test_same_photo_and_another_model_are_run_but_not_decoded_again(previous, de
 def test_same_model_with_other_levels_is_another_model(previous, decoded, compact):
     of_other_levels = replace(previous, model=replace(compact, levels=(0.0, 1.0)))
     session = CountingSession([[1.0]])
-    run(PHOTO, previous=of_other_levels, pool=SessionPool(lambda spec: session))
+    run(PHOTO, previous=of_other_levels, pool=SessionPool(lambda spec, provider: session))
     assert (decoded, session.runs) == ([], 1)
+
+
+def test_other_provider_runs_the_model_again(previous, decoded):
+    asked = []
+
+    def open_one(spec, provider):
+        asked.append(provider)
+        return CountingSession([[1.0]])
+
+    pool = SessionPool(open_one)
+    result = run(PHOTO, Recipe(provider="cpu"), previous=previous, pool=pool)
+    assert (decoded, asked) == ([], ["cpu"])
+    assert (result.alpha == 1).all()
+    assert result.recipe.provider == "cpu"
+    assert result.provider == "FakeProvider", "what ran, not what was asked for"
+    again = run(PHOTO, Recipe(provider="cpu", format="webp"), previous=result, pool=unused_pool())
+    assert again.provider == "FakeProvider"
+
+
+def test_gpu_that_is_asked_for_and_not_there_ends_the_run(monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ModelError, match=r"'gpu' .* was asked for and does not run"):
+        run(PHOTO, Recipe(provider="gpu"), pool=SessionPool())
 
 
 def test_another_photo_is_decoded_and_run(previous, decoded):
     session = CountingSession([[1.0]])
-    result = run(OTHER_PHOTO, name="second.png", previous=previous, pool=SessionPool(lambda spec: session))
+    result = run(OTHER_PHOTO, name="second.png", previous=previous, pool=SessionPool(lambda spec, provider: session))
     assert (decoded, session.runs) == (["second.png"], 1)
     assert result.source.size == (40, 30)
     assert result.source.name == "second.png"
@@ -402,7 +425,7 @@ def test_another_photo_is_decoded_and_run(previous, decoded):
 
 def test_run_without_an_earlier_result_does_everything(decoded):
     session = CountingSession([[1.0]])
-    run(PHOTO, pool=SessionPool(lambda spec: session))
+    run(PHOTO, pool=SessionPool(lambda spec, provider: session))
     assert (decoded, session.runs) == (["photo"], 1)
 
 

@@ -1,5 +1,6 @@
 """A model run by one of rembg's own session classes: here the real one, with the built-in weights."""
 
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from processing.models import has_subject, prepare, to_alpha
 from processing.pipeline import run
 from processing.sessions import open_session
 from processing.sessions.pool import SessionPool
+from processing.sessions.providers import CPU, CUDA
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_row_of_the_catalogue_gives_the_matte_that_rembg_gives(zoo, compact, pat
 def test_run_in_flight_is_cancelled(rembg_home, rembg_row, endless_weights, in_background):
     weights = rembg_home / "endless.onnx"
     weights.write_bytes(endless_weights.read_bytes())
-    session = open_session(replace(rembg_row, name="endless", weights=weights))
+    session = open_session(replace(rembg_row, name="endless", weights=weights, sha256="", size_bytes=0))
     run = in_background(session, ball(32, 32)[0])
     run.wait_until_in_flight()
     assert isinstance(run.cancel(), Cancelled)
@@ -80,7 +82,7 @@ def test_run_forgets_the_token_when_it_is_over(zoo):
 
 def test_pipeline_runs_a_rembg_model_like_any_other(zoo, rembg_row, ball_file, monkeypatch):
     monkeypatch.setattr("processing.pipeline.find_model", lambda name: rembg_row)
-    result = run(ball_file.read_bytes(), pool=SessionPool(lambda spec: zoo))
+    result = run(ball_file.read_bytes(), pool=SessionPool(lambda spec, provider: zoo))
     _, mask = ball()
     assert result.subject_found
     assert result.alpha.shape == mask.shape
@@ -99,14 +101,72 @@ def test_weights_outside_rembgs_model_folder_are_refused(rembg_row, compact):
         open_session(replace(rembg_row, weights=compact.weights))
 
 
-@pytest.mark.parametrize("content", [None, b"Dear diary, today I was a model."], ids=["missing", "no model"])
-def test_weights_that_cannot_be_loaded_give_a_model_error(rembg_home, rembg_row, content):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "The weights of 'zoo' are not at "),
+        (b"Dear diary, today I was a model.", "rembg cannot load 'u2net_custom'"),
+    ],
+    ids=["missing", "no model"],
+)
+def test_weights_that_cannot_be_loaded_give_a_model_error(rembg_home, rembg_row, content, sentence):
     weights = rembg_home / "broken.onnx"
     weights.unlink(missing_ok=True)
     if content is not None:
         weights.write_bytes(content)
-    with pytest.raises(ModelError, match="rembg cannot load 'u2net_custom' for 'zoo': "):
-        open_session(replace(rembg_row, weights=weights))
+    with pytest.raises(ModelError, match=sentence):
+        open_session(replace(rembg_row, weights=weights, sha256="", size_bytes=0))
+
+
+def test_options_are_those_of_our_own_sessions(zoo):
+    options = zoo._session.inner_session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not options.enable_mem_pattern
+
+
+class FakeNetwork:
+    """A network that runs on what it likes."""
+
+    def __init__(self, *providers):
+        self.providers, self.falls_back = providers, True
+
+    def get_providers(self):
+        return list(self.providers)
+
+    def disable_fallback(self):
+        self.falls_back = False
+
+
+@pytest.fixture
+def segment_anything(monkeypatch):
+    """Return a function that puts a session of two networks in place of rembg's; it takes no notice of providers."""
+
+    def give(encoder, decoder):
+        networks = types.SimpleNamespace(encoder=FakeNetwork(*encoder), decoder=FakeNetwork(*decoder))
+        monkeypatch.setattr("rembg.new_session", lambda name, **options: networks)
+        monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [CUDA, CPU])
+        monkeypatch.setattr("processing.sessions.providers.preload_libraries", lambda: "")
+        return networks
+
+    return give
+
+
+def test_session_that_takes_no_providers_is_asked_what_runs_it(segment_anything, rembg_row):
+    networks = segment_anything([CUDA, CPU], [CUDA, CPU])
+    assert open_session(rembg_row, "gpu").provider == CUDA
+    assert not networks.encoder._session.falls_back
+
+
+@pytest.mark.parametrize("encoder", [[CPU], [CUDA, CPU]], ids=["both on the CPU", "one on the CPU"])
+def test_gpu_that_a_session_takes_no_notice_of_is_refused(segment_anything, rembg_row, encoder):
+    segment_anything(encoder, [CPU])
+    with pytest.raises(ModelError, match=f"{CUDA} did not load, {CPU} loaded in its place"):
+        open_session(rembg_row, "gpu")
+
+
+def test_best_takes_a_session_that_takes_no_notice(segment_anything, rembg_row):
+    segment_anything([CPU], [CPU])
+    assert open_session(rembg_row, "best").provider == CPU
 
 
 def test_image_that_does_not_fit_gives_a_model_error(zoo):

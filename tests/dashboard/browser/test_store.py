@@ -18,7 +18,7 @@ from processing.sessions.pool import SessionPool
 def result():
     raw = np.zeros((8, 8), np.float32)
     raw[:, :4] = 1
-    return run(find_sample("cat").read(), name="cat.jpg", pool=SessionPool(lambda spec: FakeSession(raw)))
+    return run(find_sample("cat").read(), name="cat.jpg", pool=SessionPool(lambda spec, provider: FakeSession(raw)))
 
 
 @pytest.fixture

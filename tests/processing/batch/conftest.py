@@ -61,7 +61,7 @@ def folders(tmp_path):
 @pytest.fixture
 def model(monkeypatch):
     """Put a mask in place of the model, for workers in this process; return the names of the photos it was shown."""
-    pool, shown = SessionPool(lambda spec: FakeSession(MASK)), []
+    pool, shown = SessionPool(lambda spec, provider: FakeSession(MASK)), []
 
     def noted(data, recipe, *, name, **options):
         shown.append(name)

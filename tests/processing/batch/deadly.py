@@ -20,6 +20,6 @@ def process_or_die(job):
     return process_in_worker(job)
 
 
-def die_at_once(model, threads):
+def die_at_once(model, threads, provider):
     """Stand in for `start_worker`."""
     os.kill(os.getpid(), signal.SIGKILL)

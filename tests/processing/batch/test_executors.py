@@ -22,7 +22,7 @@ class TestBackendContract:
     """What each entry of the table promises."""
 
     def test_it_opens_an_executor_that_works(self, backend):
-        with backend.open(2, "compact") as executor:
+        with backend.open(2, "compact", "best") as executor:
             assert isinstance(executor, Executor)
             futures = [executor.submit(divmod, 7, number) for number in (2, 3, 0)]
             wait(futures)
@@ -30,18 +30,18 @@ class TestBackendContract:
             assert isinstance(futures[2].exception(), ZeroDivisionError)
 
     def test_memory_is_shared_where_the_table_says_so(self, backend):
-        with backend.open(1, "compact") as executor:
+        with backend.open(1, "compact", "best") as executor:
             assert (executor.submit(os.getpid).result() == os.getpid()) == backend.shares_memory
 
     def test_nothing_is_left_running(self, backend):
         threads, children = threading.active_count(), multiprocessing.active_children()
-        with backend.open(2, "compact") as executor:
+        with backend.open(2, "compact", "best") as executor:
             executor.submit(os.getpid).result()
         assert (threading.active_count(), multiprocessing.active_children()) == (threads, children)
 
     def test_leaving_by_an_error_ends_the_workers(self, backend):
         children = multiprocessing.active_children()
-        with pytest.raises(KeyboardInterrupt), backend.open(2, "compact"):
+        with pytest.raises(KeyboardInterrupt), backend.open(2, "compact", "best"):
             raise KeyboardInterrupt
         assert multiprocessing.active_children() == children
 
@@ -50,7 +50,7 @@ def test_processes_end_in_the_middle_of_their_work_when_left_by_an_error():
     endless = []
 
     def interrupt_at_work():
-        with BACKENDS["processes"].open(2, "compact") as executor:
+        with BACKENDS["processes"].open(2, "compact", "best") as executor:
             executor.submit(os.getpid).result()
             endless.extend(executor.submit(sum, range(10**12)) for _ in range(4))  # in C no handler is called
             time.sleep(0.5)  # they are in the middle of it then
@@ -63,7 +63,7 @@ def test_processes_end_in_the_middle_of_their_work_when_left_by_an_error():
 
 
 def test_workers_get_their_share_of_the_cores():
-    with BACKENDS["processes"].open(1, "compact") as executor:
+    with BACKENDS["processes"].open(1, "compact", "best") as executor:
         named = os.environ.get("OMP_NUM_THREADS") or str(core_count())
         assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == named
     assert core_count() >= 1
@@ -76,6 +76,6 @@ def test_workers_that_die_while_they_start_give_a_sentence(monkeypatch, request)
     monkeypatch.setattr(executors, "start_worker", deadly.die_at_once)
     with (
         pytest.raises(ModelError, match=r"worker processes cannot be started .* retry with fewer than 2 workers"),
-        BACKENDS["processes"].open(2, "compact") as executor,
+        BACKENDS["processes"].open(2, "compact", "best") as executor,
     ):
         executor.submit(os.getpid).result()
