@@ -437,6 +437,17 @@ def test_provider_that_is_not_there_stops_the_batch_at_once(folders, monkeypatch
     assert not folders.output.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")  # onnxruntime's own
+def test_provider_that_gives_way_to_the_cpu_stops_the_batch_at_once(folders, monkeypatch):
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: names)
+    monkeypatch.setattr("onnxruntime.InferenceSession.get_providers", lambda session: names[1:])
+    folders.add("a.jpg")
+    with pytest.raises(ModelError, match="CUDAExecutionProvider did not load, CPUExecutionProvider loaded"):
+        folders.run(provider="gpu")
+    assert not folders.output.exists()
+
+
 def test_other_provider_makes_everything_again(folders, model):
     folders.add("a.jpg")
     folders.run()
