@@ -21,6 +21,7 @@ from processing.images import DecodeLimits
 from processing.models import ModelSpec, find_model
 from processing.models.integrity import require_weights
 from processing.recipe import Recipe
+from processing.sessions import open_session
 from processing.sessions.providers import require_available
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def run_batch(
     RecipeError, EncodingError
         If `workers`, `backend` or the recipe have values that are not allowed.
     ModelError
-        If the weights are missing or damaged, the provider that was asked for is not there, or worker processes cannot
+        If the weights are missing or damaged, the provider that was asked for does not run, or worker processes cannot
         be started.
     StoreError
         If the output folder cannot be written.
@@ -110,7 +111,7 @@ def run_batch(
     if backend not in BACKENDS:
         raise RecipeError(f"Unknown backend {backend!r}. Known: {', '.join(BACKENDS)}.")
     limits, weights_sha256 = limits or DecodeLimits.from_environment(), _check_weights(find_model(recipe.model))
-    require_available(recipe.provider)
+    _check_provider(find_model(recipe.model), recipe.provider)
     with Journal(plan.output_folder) as journal:
         batch = _Batch(plan, recipe, weights_sha256, limits, journal, progress, cancel)
         batch.run(BACKENDS[backend], workers, overwrite)
@@ -124,6 +125,13 @@ def _check_weights(spec: ModelSpec) -> str:
         return spec.sha256
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_provider(spec: ModelSpec, choice: str) -> None:
+    """Load the model where a provider is a condition that may not hold: also one sentence instead of one per photo."""
+    require_available(choice)
+    if choice not in ("best", "cpu"):
+        open_session(spec, choice)
 
 
 class _Batch:

@@ -214,12 +214,12 @@ def _log_choice(choice: str, model: str, name: str, failures: list[str]) -> None
 
 
 def _refuse(choice: str, available: list[str], failures: list[str]) -> str:
-    titles = " or ".join(PROVIDERS[kind].title for kind in _kinds(choice)) if choice == "gpu" else ""
-    asked = f"The provider {choice!r}" + (f" ({titles})" if titles else "")
+    title = PROVIDERS[choice].title if choice in PROVIDERS else f"any of {', '.join(_kinds(choice))}"
     happened = ". ".join(failures) if failures else "The installed onnxruntime does not have it"
-    install = PROVIDERS["cuda" if choice == "gpu" else choice].install
+    install = PROVIDERS[{"gpu": "cuda", "best": "cpu"}.get(choice, choice)].install
     first = "For one of NVIDIA's, install" if choice == "gpu" else "To get it:"
     return (
-        f"{asked} was asked for and does not run. {happened}. Available: {', '.join(available)}. {first} {install}. "
+        f"The provider {choice!r} ({title}) was asked for and does not run. {happened}. "
+        f"Available: {', '.join(available)}. {first} {install}. "
         "`python -m processing doctor` says what is missing; the provider 'best' goes on with what works."
     )

@@ -55,7 +55,7 @@ def test_provider_is_the_one_that_runs(compact):
 
 def test_provider_that_is_not_installed_is_refused(compact, monkeypatch):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ModelError, match="'openvino' was asked for and does not run"):
+    with pytest.raises(ModelError, match=r"'openvino' \(OpenVINO\) was asked for and does not run"):
         NativeSession(compact, "openvino")
 
 

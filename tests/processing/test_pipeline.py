@@ -411,7 +411,7 @@ def test_other_provider_runs_the_model_again(previous, decoded):
 
 def test_gpu_that_is_asked_for_and_not_there_ends_the_run(monkeypatch):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ModelError, match=r"'gpu' .* was asked for and does not run"):
+    with pytest.raises(ModelError, match=r"'gpu' \(any of cuda, .*\) was asked for and does not run"):
         run(PHOTO, Recipe(provider="gpu"), pool=SessionPool())
 
 

@@ -69,6 +69,12 @@ def test_workers_get_their_share_of_the_cores():
     assert core_count() >= 1
 
 
+def test_workers_load_the_model_on_the_provider_that_was_chosen():
+    choices = "[choice for _, choice in __import__('processing.sessions.pool', fromlist='*').default_pool()._loaded]"
+    with BACKENDS["processes"].open(1, "compact", "cpu") as executor:
+        assert executor.submit(eval, choices).result() == ["cpu"]
+
+
 def test_workers_that_die_while_they_start_give_a_sentence(monkeypatch, request):
     monkeypatch.syspath_prepend(request.path.parent)
     import deadly

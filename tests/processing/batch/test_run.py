@@ -432,8 +432,19 @@ def test_weights_that_cannot_be_used_stop_the_batch_at_once(folders, monkeypatch
 def test_provider_that_is_not_there_stops_the_batch_at_once(folders, monkeypatch):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     folders.add("a.jpg")
-    with pytest.raises(ModelError, match="'cuda' was asked for and does not run"):
+    with pytest.raises(ModelError, match=r"'cuda' \(an NVIDIA GPU\) was asked for and does not run"):
         folders.run(provider="cuda")
+    assert not folders.output.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")  # onnxruntime's own
+def test_provider_that_gives_way_to_the_cpu_stops_the_batch_at_once(folders, monkeypatch):
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: names)
+    monkeypatch.setattr("onnxruntime.InferenceSession.get_providers", lambda session: names[1:])
+    folders.add("a.jpg")
+    with pytest.raises(ModelError, match="CUDAExecutionProvider did not load, CPUExecutionProvider loaded"):
+        folders.run(provider="gpu")
     assert not folders.output.exists()
 
 
