@@ -102,7 +102,7 @@ def gather(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignor
         tick(top / height)
         matte = _blocks(alpha[top : top + TILE])
         colour = _blocks(image[top : top + TILE, :, :3])
-        columns = np.flatnonzero(is_soft(matte).any(axis=0).any(axis=1))
+        columns = np.flatnonzero(is_soft(matte).any(axis=(0, 2)))
         found.append((np.full(len(columns), number), columns, _last(colour[:, columns]), _last(matte[:, columns])))
         few = _last(colour[_SAMPLED, :, _SAMPLED]), _last(matte[_SAMPLED, :, _SAMPLED])
         samples.append((few[0].reshape(3, -1, few[0].shape[-1]).swapaxes(0, 1), few[1].reshape(-1, few[1].shape[-1])))
