@@ -12,6 +12,8 @@ Only tiles with soft pixels (`processing.tiles`) are divided further.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from processing.bands import Tick, ignore
@@ -31,8 +33,11 @@ from processing.tiles import (
     put,
 )
 
-#: How much a block is pulled to the colours of the block around it, relative to the weight of its pixels.
-PULL = 0.05
+#: How much a block is pulled to the colours of the blocks around it: `PULL` / sqrt(side), where its pixels' mean square
+#: alpha pulls to their own. The larger the block, the more alphas it has, and the better it knows its colours.
+PULL = 0.1
+#: How much a pixel is pulled to the colours around it.
+PIXEL_PULL = 0.03
 
 
 def estimate_foreground(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> np.ndarray:
@@ -112,14 +117,17 @@ def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte
     coarsest = _tile_moments(tiles, lambda share: tick(0.5 + 0.2 * share))[-1]
     grid = _solve_grid(_grid_moments(tiles, coarsest))
     colours = pick(cutout, tiles)
-    left = whole = 0.0
+    left = whole = total = 0.0
     for chunk in tiles.chunks(lambda share: tick(0.7 + 0.3 * share)):
         part = tiles.alpha[..., chunk]
         here = grid[:, tiles.rows[chunk], tiles.columns[chunk]][:, np.newaxis, np.newaxis]
-        direction = (here[3:] - here[:3]) * (part * (1 - part) * is_soft(part))
+        weight = part * (1 - part) * is_soft(part)
+        direction = (here[3:] - here[:3]) * weight
         left += float(np.sum((colours[..., chunk] - here[:3]) * direction, dtype=np.float64))
         whole += float(np.sum((tiles.image[..., chunk] - here[:3]) * direction, dtype=np.float64))
-    return min(1.0, max(0.0, left / whole)) if whole > 0 else 0.0
+        total += float(np.sum(weight, dtype=np.float64))
+    # Less than a level of 255 between the photo and its foreground is no fringe but rounding.
+    return min(1.0, max(0.0, left / whole)) if whole > total else 0.0
 
 
 def _moments(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -159,15 +167,15 @@ def _grid_moments(tiles: Tiles, exact: np.ndarray) -> np.ndarray:
     return grid
 
 
-def _solve_grid(grid: np.ndarray) -> np.ndarray:
+def _solve_grid(grid: np.ndarray, side: int = TILE) -> np.ndarray:
     """Solve a grid of blocks and, before it, the one of half its size: float32 (9, h, w) to (6, h, w)."""
     height, width = grid.shape[1:]
     if height == width == 1:
         weights = np.stack([grid[0] + grid[1], grid[1] + grid[2]])[:, np.newaxis]
         means = grid[3:].reshape(2, 3, 1, 1) / np.maximum(weights, np.float32(1e-6))
-        return _solve(grid, means.reshape(6, 1, 1))
+        return _solve(grid, means.reshape(6, 1, 1), side)
     even = np.pad(grid, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    return _solve(grid, doubled(framed(_solve_grid(halved(even))))[:, :height, :width])
+    return _solve(grid, doubled(framed(_solve_grid(halved(even), 2 * side)))[:, :height, :width], side)
 
 
 def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick: Tick) -> np.ndarray:
@@ -186,7 +194,7 @@ def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick:
     for level in reversed(levels):
         finer = np.empty((6, *level.shape[1:]), np.float32)
         for chunk in tiles.chunks():
-            finer[..., chunk] = _solve(level[..., chunk], prior(colours, chunk))
+            finer[..., chunk] = _solve(level[..., chunk], prior(colours, chunk), TILE // level.shape[1])
         colours = finer
     result = np.empty(tiles.image.shape, np.uint8)
     for chunk in tiles.chunks(tick):
@@ -194,10 +202,10 @@ def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick:
     return result
 
 
-def _solve(moments: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _solve(moments: np.ndarray, prior: np.ndarray, side: int) -> np.ndarray:
     """Fit foreground and background of each block to its pixels and to `prior`.
 
-    Minimises mean((alpha F + (1 - alpha) B - colour)^2) + PULL (|F - F0|^2 + |B - B0|^2), `prior` being F0 and B0: two
+    Minimises mean((alpha F + (1 - alpha) B - colour)^2) + pull (|F - F0|^2 + |B - B0|^2), `prior` being F0 and B0: two
     equations for each channel, solved for the differences from F0 and B0.
 
     Parameters
@@ -206,6 +214,8 @@ def _solve(moments: np.ndarray, prior: np.ndarray) -> np.ndarray:
         See `_moments`.
     prior : ndarray of float32, shape (6, ...)
         Colours of foreground and background, 0 to 255.
+    side : int
+        Side of a block, in pixels.
 
     Returns
     -------
@@ -215,7 +225,8 @@ def _solve(moments: np.ndarray, prior: np.ndarray) -> np.ndarray:
     cross = moments[1]
     rest_f = moments[3:6] - moments[0] * prior[:3] - cross * prior[3:]
     rest_b = moments[6:9] - cross * prior[:3] - moments[2] * prior[3:]
-    a, c = moments[0] + np.float32(PULL), moments[2] + np.float32(PULL)
+    pull = np.float32(PULL / math.sqrt(side))
+    a, c = moments[0] + pull, moments[2] + pull
     inverse = 1 / (a * c - cross * cross)
     a *= inverse
     c *= inverse
@@ -232,7 +243,7 @@ def _solve_pixels(image: np.ndarray, alpha: np.ndarray, prior: np.ndarray) -> np
     foreground, background = prior[:3], prior[3:]
     rest = image - background
     rest -= alpha * (foreground - background)
-    rest *= alpha / (alpha * alpha + (1 - alpha) * (1 - alpha) + np.float32(PULL))
+    rest *= alpha / (alpha * alpha + (1 - alpha) * (1 - alpha) + np.float32(PIXEL_PULL))
     rest += foreground
     rest += np.float32(0.5)
     return np.clip(rest, 0, 255, out=rest).astype(np.uint8)

@@ -113,7 +113,9 @@ def test_every_filter_and_reach_comes_back_exactly(packer, monkeypatch, filter_t
     assert unpacked(data)[0] == filter_type
 
 
-@pytest.mark.parametrize("content", [noise(37, 29, channels=4), photo(37, 29), noise(37, 29)[..., 0].astype(">u2") * 251])
+@pytest.mark.parametrize(
+    "content", [noise(37, 29, channels=4), photo(37, 29), noise(37, 29)[..., 0].astype(">u2") * 251]
+)
 def test_quick_file_tries_nothing_out_and_comes_back_exactly(packer, monkeypatch, content):
     monkeypatch.setattr(png, "choose", lambda pixels: pytest.fail("a sample was packed"))
     monkeypatch.setattr(png, "BLOCK_BYTES", 300)
