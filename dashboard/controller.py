@@ -15,7 +15,7 @@ import param
 from dashboard.models import ModelChooser
 from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
 from dashboard.runtime import Offer, Photo, Runtime, default_runtime
-from processing import ArtifactRecord, ProcessingError, Recipe
+from processing import ArtifactRecord, ProcessingError, Recipe, finish
 from processing.composite import TRANSPARENT
 from processing.encoders import ENCODERS, find_encoder
 from processing.jobs import DONE, FAILED, Job
@@ -27,7 +27,7 @@ HISTORY_LENGTH = 12
 _SETTLED_S = 0.4
 
 #: Options that decide about the matte alone: the file of a stored result does not change with them.
-_OF_A_RUN = ("model", "non_commercial", "provider")
+_OF_A_RUN = ("model", "non_commercial", "provider", *finish.OPTIONS)
 
 
 def _do_nothing() -> None:
@@ -88,7 +88,7 @@ class Controller(param.Parameterized):
         self.wake: Callable[[], object] = _do_nothing
         self.runtime = runtime or default_runtime()
         self.store = self.runtime.store
-        params.setdefault("recipe", Recipe())
+        params.setdefault("recipe", Recipe(**self.runtime.defaults))
         super().__init__(**params)
         #: The choice of the model, and its download.
         self.models = ModelChooser(self.runtime, self.recipe, self.owner)

@@ -69,6 +69,8 @@ class Runtime(Protocol):
     models: tuple[str, ...]  #: The models to choose from, names of the catalogue.
     may_fetch: bool  #: Whether a page may fetch the files of models.
     promise: str  #: A sentence about where photos go.
+    defaults: dict[str, Any]  #: Options of a new page's recipe that differ from the recipe's own.
+    missing: tuple[str, ...]  #: Options of a recipe that make no difference here.
     has_threads: bool  #: Whether work happens in threads, which must not touch the page.
     has_providers: bool  #: Whether the recipe's provider decides what runs the model.
     has_links: bool  #: Whether an `Offer` has a URL, so that a plain link gives the file.
@@ -129,6 +131,8 @@ class ServerRuntime:
 
     formats = tuple(ENCODERS)
     promise = "Nothing is sent to any other site."
+    defaults: dict[str, Any] = {}
+    missing: tuple[str, ...] = ()
     has_threads = True
     has_providers = True
     has_links = False

@@ -11,9 +11,10 @@ from PIL import Image
 
 from processing.bands import Tick
 from processing.cancellation import CancelToken
-from processing.composite import cut_out
 from processing.encoders import check_output
+from processing.finish import finish_matte, is_finished_alike, make_cutout
 from processing.images import DecodeLimits, SourceImage, decode, read_input
+from processing.matte import AlphaMatte
 from processing.models import ModelSpec, check_terms, find_model, has_subject, prepare, to_alpha
 from processing.recipe import Recipe
 from processing.result import Result
@@ -21,9 +22,9 @@ from processing.sessions.pool import SessionPool, default_pool
 from processing.steps import Progress, Steps
 
 #: The first steps, as `Steps` takes them: title, the fractions of the whole where each begins and ends, and its key.
-_READ = ("Reading the photo", 0.0, 0.3, "decode")
-_LOAD = ("Loading the model", 0.3, 0.4, "load")
-_PREDICT = ("Finding the subject", 0.4, 0.7, "predict")
+_READ = ("Reading the photo", 0.0, 0.2, "decode")
+_LOAD = ("Loading the model", 0.2, 0.3, "load")
+_PREDICT = ("Finding the subject", 0.3, 0.5, "predict")
 
 
 class AsyncSession(Protocol):
@@ -92,7 +93,7 @@ def run(
     steps = Steps(progress, cancel)
     spec, recipe, previous = _begin(data, recipe, previous)
     if previous is not None and (previous.model, previous.recipe.provider) == (spec, recipe.provider):
-        return replace(previous, recipe=recipe, timings_s={})
+        return _finish_again(steps, previous, recipe)
     with steps(*_READ) as tick:
         source = previous.source if previous is not None else decode(data, name=name, limits=limits, tick=tick)
     with steps(*_LOAD):
@@ -127,7 +128,7 @@ async def run_async(
     steps = Steps(progress, cancel, repeat=False)
     spec, recipe, previous = _begin(data, recipe, previous)
     if previous is not None and previous.model == spec:
-        return replace(previous, recipe=recipe, timings_s={})
+        return _finish_again(steps, previous, recipe)
     with steps(*_READ) as tick:
         source = previous.source if previous is not None else await engine.decode(data, name, limits, tick)
     with steps(*_LOAD) as tick:
@@ -156,12 +157,26 @@ def _finish(
     recipe: Recipe,
 ) -> Result:
     subject_found = has_subject(raw, spec)
-    with steps("Making the alpha matte", 0.7, 0.71, "matte"):
-        matte = to_alpha(raw if subject_found else np.zeros_like(raw), spec, source.size, source.alpha)
-    with steps("Cutting out", 0.71, 1.0, "cut") as tick:
-        pixels = cut_out(source.pixels, matte, tick)
+    coarse = to_alpha(raw if subject_found else np.zeros_like(raw), spec, source.size, source.alpha)
+    matte, pixels = _cut(steps, source, coarse, recipe)
+    return Result(source, tensor, raw, coarse, matte, pixels, subject_found, spec, provider, recipe, steps.timings_s)
+
+
+def _finish_again(steps: Steps, previous: Result, recipe: Recipe) -> Result:
+    """Begin with the model's matte of an earlier run; where nothing changes after it either, take all of it."""
+    if previous.coarse is None or is_finished_alike(previous.recipe.as_dict(), recipe.as_dict()):
+        return replace(previous, recipe=recipe, timings_s={})
+    matte, pixels = _cut(steps, previous.source, previous.coarse, recipe)
+    return replace(previous, matte=matte, pixels=pixels, recipe=recipe, timings_s=steps.timings_s)
+
+
+def _cut(steps: Steps, source: SourceImage, coarse: AlphaMatte, recipe: Recipe) -> tuple[AlphaMatte, np.ndarray]:
+    with steps("Refining the edges", 0.5, 0.8, "matte") as tick:
+        matte = finish_matte(source, coarse, recipe, tick)
+    with steps("Cutting out", 0.8, 1.0, "cut") as tick:
+        pixels = make_cutout(source, matte, recipe, tick)
     steps.cancel.raise_if_cancelled()
-    return Result(source, tensor, raw, matte, pixels, subject_found, spec, provider, recipe, steps.timings_s)
+    return matte, pixels
 
 
 def remove_background(

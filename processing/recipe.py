@@ -11,6 +11,7 @@ from processing.composite import TRANSPARENT, parse_background
 from processing.encoders import ENCODERS
 from processing.errors import ModelError, RecipeError
 from processing.models import DEFAULT_MODEL, find_model, is_own, load_catalogue
+from processing.refinement import METHODS
 from processing.sessions.providers import CHOICES
 
 
@@ -65,6 +66,53 @@ class Recipe(param.Parameterized):
         objects=list(CHOICES),
         label="Processor",
         doc="What runs the model: the best processor that works here, or one that must; if it cannot, the run fails.",
+    )
+    refine: param.Selector[str] = param.Selector(
+        default="auto",
+        objects=["auto", *METHODS],
+        label="Edges",
+        doc="How the edges of the model's matte are refined with what the photo shows: auto takes what is best here.",
+    )
+    clean_colours = param.Boolean(
+        default=True,
+        label="Remove the old background's colour from soft edges",
+        doc="Replace the colours of hair and other soft edges by those of the subject alone: no halo.",
+    )
+    drop_specks = param.Integer(
+        default=0,
+        bounds=(0, 1_000_000),
+        label="Drop specks, in pixels",
+        doc="Drop separate parts of the cutout smaller than so many pixels; 0 keeps all.",
+    )
+    largest_only = param.Boolean(
+        default=False, label="Keep the largest part only", doc="Keep only the largest connected part of the cutout."
+    )
+    fill_holes = param.Integer(
+        default=0,
+        bounds=(0, 1_000_000),
+        label="Fill holes, in pixels",
+        doc="Fill holes in the cutout of up to so many pixels; 0 leaves all open.",
+    )
+    shift_edge = param.Number(
+        default=0.0,
+        bounds=(-50, 50),
+        step=0.5,
+        label="Shift the edge, in pixels",
+        doc="Move the edge of the cutout outwards by so many pixels, inwards if negative.",
+    )
+    feather = param.Number(
+        default=0.0,
+        bounds=(0, 50),
+        step=0.5,
+        label="Feather the edge, in pixels",
+        doc="Make the edge of the cutout softer, over so many pixels.",
+    )
+    threshold = param.Number(
+        default=0.0,
+        bounds=(0, 1),
+        step=0.05,
+        label="Hard edge from alpha",
+        doc="Make the edge hard: alpha from here on becomes 1, the rest 0; 0 keeps soft edges soft.",
     )
     format: param.Selector[str] = param.Selector(
         default="png", objects=list(ENCODERS), doc="File format of the cutout."

@@ -34,6 +34,8 @@ class Result:
         Model input; None in a result that was loaded from the artifacts folder.
     raw : ndarray of float32, shape (1, 1, h, w), or None
         Model output; None likewise.
+    coarse : AlphaMatte or None
+        The model's matte, before refinement and clean-up; None in a result that was stored without it.
     matte : AlphaMatte, or ndarray of float32, shape (H, W)
         Alpha matte in [0, 1], 0 is background; the size of the photo.
     pixels : ndarray of uint8, shape (H, W, 4)
@@ -53,6 +55,7 @@ class Result:
     source: SourceImage
     tensor: np.ndarray | None
     raw: np.ndarray | None
+    coarse: AlphaMatte | None
     matte: AlphaMatte | np.ndarray
     pixels: np.ndarray
     subject_found: bool

@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 
 from processing.bands import Tick, ignore
-from processing.composite import cut_out
 from processing.encoders import encode_preview, to_16_bit
 from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
-from processing.images import decode
+from processing.finish import make_cutout
+from processing.images import SourceImage, decode
+from processing.matte import AlphaMatte
 from processing.models import DEFAULT_MODEL, ModelSpec, find_model
 from processing.png import encode_png
 from processing.recipe import Recipe
@@ -95,9 +96,11 @@ class ArtifactStore:
         levels = to_16_bit(result.matte, lambda share: tick(0.7 + 0.1 * share))
         alpha = encode_png(levels, tick=lambda share: tick(0.8 + 0.1 * share))
         thumbnail = encode_preview(result.pixels, long_side=THUMBNAIL_SIDE, tick=lambda share: tick(0.9 + 0.1 * share))
+        coarse = result.coarse.small if result.coarse is not None else np.asarray(result.matte)
         contents = {
             "source": ("source" + source.suffix, source.data),
             "alpha": ("alpha.png", alpha),
+            "coarse": ("coarse.png", encode_png(to_16_bit(coarse))),
             "result": ("result" + encoded.suffix, encoded.data),
             "before": ("before.webp", before),
             "preview": ("preview.webp", after),
@@ -203,18 +206,26 @@ class ArtifactStore:
         alpha = _decode_alpha(self.read(record, "alpha"), self.path(record, "alpha"))
         if alpha.shape != source.size:
             raise StoreError(f"{self.folder(record)} is damaged: photo and alpha matte differ in size. Run it again.")
+        recipe = _recipe_of(record)
         return Result(
             source=source,
             tensor=None,
             raw=None,
+            coarse=self._load_coarse(record, source),
             matte=alpha,
-            pixels=cut_out(source.pixels, alpha),
+            pixels=make_cutout(source, alpha, recipe),
             subject_found=record.subject_found,
             model=_model_of(record),
             provider=record.provider,
-            recipe=_recipe_of(record),
+            recipe=recipe,
             timings_s=dict(record.timings_s),
         )
+
+    def _load_coarse(self, record: ArtifactRecord, source: SourceImage) -> AlphaMatte | None:
+        if "coarse" not in record.files:  # stored by an earlier version
+            return None
+        small = _decode_alpha(self.read(record, "coarse"), self.path(record, "coarse"))
+        return AlphaMatte(small, source.size, source.alpha)
 
     def verify(self, record: ArtifactRecord) -> tuple[str, ...]:
         """Return what is wrong with a result's files, a sentence each; empty if all are whole."""

@@ -26,6 +26,9 @@ from processing.models import ModelSpec, has_subject, load_catalogue, prepare, t
 from processing.models.spec import COMMERCIAL_USE, SUBJECTS
 from processing.sessions import RUNTIMES, Session, open_session
 
+#: A recipe that leaves the model's matte and the photo's colours as they are.
+PLAIN = {"refine": "none", "clean_colours": False}
+
 
 class FakeSession:
     """A session that gives the same raw output whatever it is shown; it keeps the contract too."""

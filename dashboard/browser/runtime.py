@@ -33,6 +33,8 @@ class BrowserRuntime:
     models = (DEFAULT_MODEL,)
     may_fetch = False
     promise = "Your photos never leave this device."
+    defaults = {"refine": "none"}  # the network for edges is for onnxruntime, which is not here
+    missing = ("refine",)
     has_threads = False
     has_providers = False
     has_links = True

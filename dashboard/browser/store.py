@@ -10,7 +10,7 @@ import cutout_bridge as bridge
 import numpy as np
 
 from processing import ArtifactRecord, Recipe, Result, StoreError
-from processing.composite import cut_out
+from processing.finish import finish_matte, make_cutout
 from processing.images import SourceImage
 from processing.models import ModelSpec, to_alpha
 from processing.record import describe
@@ -106,17 +106,20 @@ class VisitStore:
         if self._latest is not None and self._latest[0] == record.id:
             return self._latest[1]
         kept = self._find(record)
-        matte = to_alpha(kept.raw, kept.model, source.size, source.alpha)
+        recipe = Recipe.from_options(record.recipe)
+        coarse = to_alpha(kept.raw, kept.model, source.size, source.alpha)
+        matte = finish_matte(source, coarse, recipe)
         return Result(
             source=source,
             tensor=None,
             raw=kept.raw,
+            coarse=coarse,
             matte=matte,
-            pixels=cut_out(source.pixels, matte),
+            pixels=make_cutout(source, matte, recipe),
             subject_found=True,
             model=kept.model,
             provider=record.provider,
-            recipe=Recipe.from_options(record.recipe),
+            recipe=recipe,
             timings_s=dict(record.timings_s),
         )
 

@@ -22,6 +22,8 @@ def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
         return pmui.Switch.from_param(option, **common)
     if isinstance(option, param.Selector):
         return pmui.Select.from_param(option, width=220, size="small", **common)
+    if not isinstance(option, param.Integer):
+        return pmui.FloatSlider.from_param(option, width=220, **common)
     if option.bounds[1] <= 100:
         return pmui.IntSlider.from_param(option, width=220, **common)
     return pmui.IntInput.from_param(option, width=290, size="small", **common)
@@ -33,7 +35,7 @@ class OptionsView(pn.viewable.Viewer):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._recipe = controller.recipe
-        names = [name for name in Recipe.option_names() if name not in _ELSEWHERE]
+        names = [name for name in Recipe.option_names() if name not in (*_ELSEWHERE, *controller.runtime.missing)]
         self.widgets = {name: make_widget(self._recipe, name) for name in names}
         fold = pmui.FlexBox(*self.widgets.values(), gap="16px 28px", align_items="center", margin=(8, 0))
         self._layout = pmui.Accordion(

@@ -18,8 +18,9 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         option, flag = Recipe.param[name], "--" + name.replace("_", "-")
         if isinstance(option, param.Boolean):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, help=option.doc)
-        elif isinstance(option, param.Integer):
-            parser.add_argument(flag, type=int, metavar="N", help=f"{option.doc} Default: {option.default}.")
+        elif isinstance(option, param.Number):
+            kind = int if isinstance(option, param.Integer) else float
+            parser.add_argument(flag, type=kind, metavar="N", help=f"{option.doc} Default: {option.default}.")
         elif isinstance(option, Model):
             parser.add_argument(flag, type=_model, metavar="NAME", help=f"{option.doc} Default: {option.default}.")
         else:

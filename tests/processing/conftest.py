@@ -7,7 +7,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from contracts import FakeSession
+from contracts import PLAIN, FakeSession
 from images import ball, file_of
 
 from processing.cancellation import CancelToken
@@ -49,7 +49,7 @@ def fake_result():
         picture = drawn if picture is None else picture
         data = picture if isinstance(picture, bytes) else file_of(picture)
         pool = SessionPool(lambda spec, provider: FakeSession(drawn_mask if mask is None else mask))
-        return run(data, Recipe.from_options(options), name=name, pool=pool)
+        return run(data, Recipe.from_options({**PLAIN, **options}), name=name, pool=pool)
 
     return make
 

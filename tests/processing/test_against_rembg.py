@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from contracts import FakeSession
+from contracts import PLAIN, FakeSession
 from images import SAMPLES, ball, file_of, noise
 from PIL import Image
 
 from processing.images import decode
 from processing.pipeline import run
+from processing.recipe import Recipe
 from processing.sessions.pool import SessionPool
 
 pytestmark = pytest.mark.usefixtures("rembg_home")
@@ -40,7 +41,7 @@ def random_mask(height: int, width: int) -> np.ndarray:
 def of_ours(photo: np.ndarray, mask: np.ndarray, compact) -> np.ndarray:
     low, high = compact.levels
     raw = low + (high - low) * (mask.astype(np.float64) / 255)
-    return run(file_of(photo), pool=SessionPool(lambda spec, provider: FakeSession(raw))).pixels
+    return run(file_of(photo), Recipe(**PLAIN), pool=SessionPool(lambda spec, provider: FakeSession(raw))).pixels
 
 
 def of_rembg(photo: np.ndarray, mask: np.ndarray, **options) -> np.ndarray:

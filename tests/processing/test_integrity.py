@@ -20,6 +20,7 @@ def fetched(tmp_path, monkeypatch):
     spec = replace(
         find_model("u2netp"),
         size_bytes=len(DATA),
+        sha256="",
         md5=hashlib.md5(DATA).hexdigest(),
         more_files=(
             WeightsFile("more.onnx", "https://example.org/more.onnx", sha256=hashlib.sha256(DATA).hexdigest()),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from contracts import PLAIN
 from images import SAMPLES, file_of
 from PIL import Image
 
@@ -73,7 +74,7 @@ def photo_of(path) -> np.ndarray:
 
 def ours(photo: np.ndarray, spec, monkeypatch) -> np.ndarray:
     monkeypatch.setattr("processing.pipeline.find_model", lambda name: spec)
-    return run(file_of(photo), Recipe(non_commercial=True), pool=SessionPool()).alpha
+    return run(file_of(photo), Recipe(non_commercial=True, **PLAIN), pool=SessionPool()).alpha
 
 
 def theirs(photo: np.ndarray, name: str) -> np.ndarray:

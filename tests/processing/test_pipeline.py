@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from contracts import FakeSession
+from contracts import PLAIN, FakeSession
 from images import DATA, SAMPLES, ball, figure, file_of, gradient, noise
 from PIL import Image
 
@@ -19,7 +19,7 @@ from processing.recipe import Recipe
 from processing.sessions.pool import SessionPool, default_pool
 from processing.store import ArtifactStore
 
-STEPS = ["Reading the photo", "Loading the model", "Finding the subject", "Making the alpha matte", "Cutting out"]
+STEPS = ["Reading the photo", "Loading the model", "Finding the subject", "Refining the edges", "Cutting out"]
 
 
 def pool_of(raw) -> SessionPool:
@@ -95,7 +95,7 @@ def test_runs_at_the_same_time_do_not_mix():
 
 def test_matte_is_what_the_model_gave():
     picture, mask = ball(51, 73)
-    result = run(file_of(picture), pool=pool_of(mask))
+    result = run(file_of(picture), Recipe(**PLAIN), pool=pool_of(mask))
     np.testing.assert_array_equal(result.alpha, mask.astype(np.float32))
     np.testing.assert_array_equal(result.pixels[mask], np.dstack([picture, np.full_like(picture[..., 0], 255)])[mask])
     assert (result.pixels[~mask] == 0).all()
@@ -104,14 +104,14 @@ def test_matte_is_what_the_model_gave():
 
 def test_matte_follows_the_levels_of_the_models_row(compact):
     assert compact.levels == (0.1, 0.9)
-    result = run(file_of(noise(1, 4)), pool=pool_of([[0.05, 0.3, 0.5, 0.95]]))
+    result = run(file_of(noise(1, 4)), Recipe(**PLAIN), pool=pool_of([[0.05, 0.3, 0.5, 0.95]]))
     np.testing.assert_allclose(result.alpha, [[0, 0.25, 0.5, 1]], atol=1e-6)
 
 
 def test_transparency_of_the_photo_multiplies_in():
     pixels = np.full((1, 4, 4), 200, np.uint8)
     pixels[0, :, 3] = [255, 51, 0, 255]
-    result = run(file_of(pixels), pool=pool_of([[1.0, 1.0, 1.0, 0.0]]))
+    result = run(file_of(pixels), Recipe(**PLAIN), pool=pool_of([[1.0, 1.0, 1.0, 0.0]]))
     np.testing.assert_allclose(result.alpha, [[1, 0.2, 0, 0]], atol=1e-6)
     np.testing.assert_array_equal(result.pixels[..., 3], [[255, 51, 0, 0]])
 
@@ -205,7 +205,7 @@ def test_the_quick_way_gives_what_the_plain_way_gives(path, compact):
     """Plain: the whole photo resized at once, the whole matte enlarged at once by Pillow, arrays of all pixels."""
     with Image.open(path) as sample:
         photo = np.asarray(sample.convert("RGB").resize((1501, 1999), Image.Resampling.BICUBIC))
-    result = remove_background(photo)
+    result = remove_background(photo, **PLAIN)
 
     def plain_alpha(tensor):
         raw = default_pool().get(compact).predict(tensor)[0, 0]
@@ -307,7 +307,7 @@ def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options, 
     own = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
     photo = np.dstack([noise(256, 256), own])
     levels = np.linspace(*compact.levels, 256)[:, np.newaxis] * np.ones((1, 256))
-    result = run(file_of(photo, format, **options), pool=pool_of(levels))
+    result = run(file_of(photo, format, **options), Recipe(**PLAIN), pool=pool_of(levels))
     expected = np.outer(np.linspace(0, 1, 256), np.arange(256) / 255)
     np.testing.assert_allclose(result.alpha, expected, atol=1e-5)
     assert np.abs(result.pixels[..., 3] - 255 * expected).max() <= 0.51
@@ -317,7 +317,7 @@ def test_transparency_of_the_photo_multiplies_into_every_alpha(format, options, 
 
 def test_transparency_of_a_heic_photo_multiplies_in(compact):
     source_alpha = decode((DATA / "transparent.heic").read_bytes()).alpha
-    result = run((DATA / "transparent.heic").read_bytes(), pool=pool_of([[0.7]]))
+    result = run((DATA / "transparent.heic").read_bytes(), Recipe(**PLAIN), pool=pool_of([[0.7]]))
     low, high = compact.levels
     np.testing.assert_allclose(result.alpha, source_alpha / 255 * (0.7 - low) / (high - low), atol=1e-5)
 

@@ -1,0 +1,93 @@
+"""From the model's matte to the cutout: edges refined, the matte cleaned up, soft edges freed of the old background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from processing.bands import Tick, ignore
+from processing.cleanup import clean_up
+from processing.composite import cut_out
+from processing.foreground import estimate_foreground
+from processing.images import SourceImage
+from processing.matte import AlphaMatte
+from processing.recipe import Recipe
+from processing.refinement import refine
+
+#: The options of a recipe that matter here.
+OPTIONS = (
+    "refine",
+    "clean_colours",
+    "drop_specks",
+    "largest_only",
+    "fill_holes",
+    "shift_edge",
+    "feather",
+    "threshold",
+)
+
+#: Of making the matte, the part that refinement takes; the rest is clean-up.
+_REFINE_SHARE = 0.8
+
+
+def is_finished_alike(recipe: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two recipes, as `Recipe.as_dict` gives them, make the same cutout of the same model's matte."""
+    return all(recipe.get(option) == other.get(option) for option in OPTIONS)
+
+
+def finish_matte(source: SourceImage, coarse: AlphaMatte, recipe: Recipe, tick: Tick = ignore) -> AlphaMatte:
+    """Make the cutout's matte of the model's.
+
+    Parameters
+    ----------
+    source : SourceImage
+        The photo.
+    coarse : AlphaMatte
+        The model's matte.
+    recipe : Recipe
+        Which refinement, and which clean-up. Where it asks for neither, `coarse` itself comes back.
+    tick : callable, optional
+        See `processing.bands`.
+
+    Returns
+    -------
+    AlphaMatte
+        In [0, 1]; the photo's own transparency is taken into account at the end, as it is in `coarse`.
+    """
+    clean = _clean_up_options(recipe)
+    if recipe.refine == "none" and not clean:
+        return coarse
+    alpha = np.asarray(AlphaMatte(coarse.small, coarse.shape))
+    if recipe.refine != "none":
+        alpha = refine(source.pixels, alpha, recipe.refine, tick=lambda share: tick(_REFINE_SHARE * share))
+    tick(_REFINE_SHARE)
+    return AlphaMatte(clean_up(alpha, **clean) if clean else alpha, coarse.shape, coarse.opacity)
+
+
+def _clean_up_options(recipe: Recipe) -> dict[str, Any]:
+    """Return what `clean_up` is asked for, without what changes nothing."""
+    options = {
+        "speck_area": recipe.drop_specks,
+        "largest_only": recipe.largest_only,
+        "hole_area": recipe.fill_holes,
+        "shift": recipe.shift_edge,
+        "softness": recipe.feather,
+        "cut": recipe.threshold,
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+def make_cutout(source: SourceImage, matte: AlphaMatte | np.ndarray, recipe: Recipe, tick: Tick = ignore) -> np.ndarray:
+    """Cut the photo out with its finished matte.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 4)
+        Cutout, straight alpha.
+    """
+    if not recipe.clean_colours:
+        return cut_out(source.pixels, matte, tick)
+    colours = estimate_foreground(source.pixels, matte, lambda share: tick(0.7 * share))
+    return cut_out(colours, matte, lambda share: tick(0.7 + 0.3 * share))
