@@ -4,7 +4,7 @@
     ├── ImageError           the photo cannot be used: wrong type, too large, broken
     ├── ModelError           the model is unknown, its weights are missing or broken
     ├── RecipeError          an option has a value that is not allowed
-    ├── RefinementError      an alpha matte and its image do not fit together
+    ├── RefinementError      the edges of a matte cannot be refined: unknown method, sizes that differ
     ├── EncodingError        the cutout cannot be written in the format asked for
     ├── StoreError           a result cannot be written to, or read from, the artifacts folder
     ├── DatasetError         a data set to learn from or to measure on cannot be used
@@ -33,7 +33,7 @@ class RecipeError(ProcessingError):
 
 
 class RefinementError(ProcessingError):
-    """An alpha matte and its image do not fit together."""
+    """The edges of an alpha matte cannot be refined: the method is unknown or cannot run, or the sizes differ."""
 
 
 class EncodingError(ProcessingError):

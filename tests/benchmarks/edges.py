@@ -187,7 +187,7 @@ def sheet(path: Path) -> None:
     rows = []
     for name, top, left, ground in (
         ("hair", 150, 480, (0, 0, 0)),
-        ("fur", 180, 330, (255, 255, 255)),
+        ("fur", 100, 560, (255, 255, 255)),
         ("rings", 60, 100, (0, 200, 0)),
     ):
         picture = draw(name, 720, 960)

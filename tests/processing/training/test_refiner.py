@@ -27,9 +27,23 @@ def test_samples_are_in_range_and_repeat_with_their_seed():
         np.testing.assert_array_equal(image, again[0])
 
 
-def test_untrained_network_changes_nothing():
+def test_untrained_network_changes_little_at_a_clear_edge():
+    seen = torch.zeros(1, 4, 64, 64)
+    seen[:, :, :, 32:] = 1
     with torch.inference_mode():
-        assert not refiner.Refiner().eval()(torch.rand(1, 4, 32, 40)).any()
+        network = refiner.Refiner().eval()
+        network.head.weight.zero_()
+        assert network(seen).abs().max() < 0.05
+
+
+def test_colour_lines_find_the_share_of_two_known_colours():
+    truth = torch.linspace(0, 1, 64).expand(64, 64)
+    seen = torch.stack([0.2 + 0.6 * truth, 0.9 - 0.5 * truth, 0.5 + 0 * truth, (truth > 0.5).float()])[None]
+    places, _ = refiner.colour_lines(seen)
+    middle = places[0, 0, 32]
+    assert middle[8] < 0.4
+    assert middle[56] > 0.6
+    assert (middle.diff() >= -0.05).all()
 
 
 def test_leak_teaches_values_beyond_the_range_to_come_back():

@@ -1,0 +1,139 @@
+"""A small network that looks at the photo along the edge and says what to add to the coarse matte.
+
+The photo and its matte are reduced to a long side of `SIDE`, and only tiles with an uncertain edge are looked at. What
+is to be added is enlarged and added to the matte at full size, so that a matte which needs nothing keeps every detail.
+`processing/training/refiner.py` is how the network was trained, `weights/edges.md` on what.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from processing.bands import Tick, ignore
+from processing.errors import RefinementError
+from processing.refinement.tiles import CORE, MARGIN, SURE, tiles, uncertain_cells, weights
+from processing.resizing import shrink
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+WEIGHTS = Path(__file__).parent / "weights" / "edges.onnx"
+SHA256 = "7840b894e945592a58e42970660ddd9406c74c0e01717765c2aeaa009fee0924"
+#: Long side at which the edge is looked at; a photo up to half as large again is looked at as it is.
+SIDE = 800
+#: Mean of 4 alpha (1 - alpha) over the soft pixels under which a matte is left alone. Blurred mattes with too much
+#: contrast have steep even ramps (.59 to .64 on photos used to choose it); true mattes have many faint values (to .56).
+FAINT = 0.58
+BATCH = 4  # tiles the network sees at a time
+
+
+def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) -> np.ndarray:
+    """Refine with the network; see `processing.refinement.refine` for the arrays.
+
+    Raises
+    ------
+    RefinementError
+        If onnxruntime is missing, or the weights are missing or damaged.
+    """
+    size = working_size(alpha.shape[:2])
+    small_image, small_alpha = reduce(image, alpha, size)
+    if is_fine(small_alpha):
+        return alpha.copy()
+    cells = uncertain_cells(small_alpha)
+    residual = _residual(load(), small_image, small_alpha, cells, tick)
+    refined = alpha.copy()
+    _add(refined, np.clip(small_alpha + residual * weights(cells, size), 0, 1) - small_alpha, cells)
+    return refined
+
+
+def is_fine(alpha: np.ndarray) -> bool:
+    """Tell a matte that shows hair and haze, which refining would spoil, from one whose edges are blurred ramps."""
+    soft = alpha[(alpha > SURE) & (alpha < 1 - SURE)]
+    return bool(soft.size) and float((4 * soft * (1 - soft)).mean()) < FAINT
+
+
+def working_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Give the height and width at which a photo of a height and width is looked at."""
+    ratio = SIDE / max(shape)
+    if ratio >= 1 / 1.5:
+        return shape[0], shape[1]
+    return max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))
+
+
+def reduce(image: np.ndarray, alpha: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Make photo and matte as small as a (height, width), averaging; of that size, they come back as they are."""
+    if alpha.shape == size:
+        return image, alpha
+    small = Image.fromarray(alpha).resize(size[::-1], Image.Resampling.BOX, reducing_gap=2.0)
+    return np.asarray(shrink(image, size[::-1], Image.Resampling.BOX, gap=2.0)), np.asarray(small).clip(0, 1)
+
+
+def _residual(
+    session: InferenceSession, image: np.ndarray, alpha: np.ndarray, cells: np.ndarray, tick: Tick
+) -> np.ndarray:
+    """Ask the network tile by tile; float32 (H, W), 0 where no tile lies."""
+    height, width = alpha.shape
+    beyond = ((MARGIN, MARGIN + -height % CORE), (MARGIN, MARGIN + -width % CORE))
+    levels = np.rint(alpha * 255).astype(np.uint8)  # a quarter of the memory, and as fine as a model's answer
+    seen = np.pad(np.dstack([image, levels]), (*beyond, (0, 0)), "edge")
+    places, residual = list(tiles(cells)), np.zeros((height + CORE, width + CORE), np.float32)
+    side = CORE + 2 * MARGIN
+    for start in range(0, len(places), BATCH):
+        tick(start / len(places))
+        some = places[start : start + BATCH]
+        batch = np.stack([seen[top : top + side, left : left + side] for top, left in some])
+        batch = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32) / 255
+        found = session.run(None, {"seen": batch})[0][:, 0, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        for (top, left), values in zip(some, found, strict=True):
+            residual[top : top + CORE, left : left + CORE] = values
+    return residual[:height, :width]
+
+
+def _add(alpha: np.ndarray, residual: np.ndarray, cells: np.ndarray) -> None:
+    """Enlarge a residual to the size of a matte, tile by tile, and add it in place."""
+    if alpha.shape == residual.shape:
+        np.clip(alpha + residual, 0, 1, out=alpha)
+        return
+    down, across = alpha.shape[0] / residual.shape[0], alpha.shape[1] / residual.shape[1]
+    picture = Image.fromarray(residual)
+    for top, left in tiles(cells):
+        bottom, right = min(top + CORE, residual.shape[0]), min(left + CORE, residual.shape[1])
+        rows, columns = (
+            slice(round(top * down), round(bottom * down)),
+            slice(round(left * across), round(right * across)),
+        )
+        box = (columns.start / across, rows.start / down, columns.stop / across, rows.stop / down)
+        size = columns.stop - columns.start, rows.stop - rows.start
+        enlarged = np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box))
+        alpha[rows, columns] = np.clip(alpha[rows, columns] + enlarged, 0, 1)
+
+
+@functools.cache
+def load() -> InferenceSession:
+    """Load the network once; one thread, which is quicker for a network so small.
+
+    Raises
+    ------
+    RefinementError
+        If onnxruntime is missing, or the weights are missing or damaged.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RefinementError("The learned refinement needs onnxruntime: pip install onnxruntime.") from error
+    try:
+        data = WEIGHTS.read_bytes()
+    except OSError as error:
+        raise RefinementError(f"{WEIGHTS} cannot be read: {error.strerror}. Reinstall the project.") from error
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise RefinementError(f"{WEIGHTS} is damaged: its SHA-256 is not {SHA256}. Reinstall the project.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
