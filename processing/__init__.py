@@ -20,6 +20,7 @@ from processing.errors import (
     ProcessingError,
     QueueError,
     RecipeError,
+    RefinementError,
     StoreError,
 )
 from processing.pipeline import remove_background, run, run_async
@@ -40,6 +41,7 @@ __all__ = [
     "QueueError",
     "Recipe",
     "RecipeError",
+    "RefinementError",
     "Result",
     "StoreError",
     "remove_background",
