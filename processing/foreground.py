@@ -73,11 +73,13 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick:
     """
     _check_sizes(image, alpha)
     tiles = gather(image, alpha, lambda share: tick(0.4 * share))
+    if not tiles.count:
+        return image.copy()
+    levels = _tile_moments(tiles, lambda share: tick(0.4 + 0.2 * share))
+    grid = _solve_grid(_grid_moments(tiles, levels.pop()))
+    colours = _solve_tiles(tiles, levels, grid, lambda share: tick(0.6 + 0.3 * share))
     foreground = image.copy()
-    if tiles.count:
-        levels = _tile_moments(tiles, lambda share: tick(0.4 + 0.2 * share))
-        grid = _solve_grid(_grid_moments(tiles, levels.pop()))
-        put(_solve_tiles(tiles, levels, grid, lambda share: tick(0.6 + 0.3 * share)), tiles, foreground)
+    put(colours, tiles, foreground)
     return foreground
 
 
@@ -181,7 +183,8 @@ def _solve_grid(grid: np.ndarray, side: int = TILE) -> np.ndarray:
 def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick: Tick) -> np.ndarray:
     """Return the colour of the foreground in each tile: uint8 (3, TILE, TILE, N).
 
-    `levels` are the moments of its blocks, from fine to coarse; `grid`, float32 (6, h, w), has the colours of tiles.
+    `levels` are the moments of its blocks, from fine to coarse, and are used up; `grid`, float32 (6, h, w), has the
+    colours of all tiles.
     """
     neighbours, grid = tiles.neighbours(), framed(grid)
 
@@ -191,11 +194,13 @@ def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick:
         return doubled(framed_by_neighbours(coarser, neighbours, chunk))
 
     colours = None
-    for level in reversed(levels):
+    while levels:
+        level = levels.pop()
         finer = np.empty((6, *level.shape[1:]), np.float32)
         for chunk in tiles.chunks():
             finer[..., chunk] = _solve(level[..., chunk], prior(colours, chunk), TILE // level.shape[1])
         colours = finer
+        del level  # the last one takes more memory than all that is left to do
     result = np.empty(tiles.image.shape, np.uint8)
     for chunk in tiles.chunks(tick):
         result[..., chunk] = _solve_pixels(tiles.image[..., chunk], tiles.alpha[..., chunk], prior(colours, chunk))

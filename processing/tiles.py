@@ -21,7 +21,7 @@ TILE = 16
 SOFT = 0.5 / 255
 
 #: Tiles that are worked on together: what is made of them fits into a core's second cache.
-_TOGETHER = 128
+_TOGETHER = 256
 #: One in so many rows and columns is sampled in every tile.
 _STRIDE = 4
 _SAMPLED = slice(_STRIDE // 2, None, _STRIDE)
