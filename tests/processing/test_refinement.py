@@ -19,7 +19,7 @@ EXPECTED = {
     "rings": 0.0115,
     "vector": 0.0115,
 }
-#: What a sharpened matte no longer tells, and colours alone do not either: motion gets 2 % worse and glass is left alone.
+#: What a sharpened matte no longer tells, and colours alone do not either: motion gets 2 % worse, glass is left alone.
 LOST = {"motion", "glass"}
 GLASS = 0.0115  # mean absolute error inside the pane
 CIRCLE = 1.0  # boundary F at 2 pixels
