@@ -29,9 +29,9 @@ SHA256 = "7840b894e945592a58e42970660ddd9406c74c0e01717765c2aeaa009fee0924"
 SIDE = 800
 #: Mean of 4 alpha (1 - alpha) over the soft pixels under which a matte is left alone. Blurred mattes with too much
 #: contrast have steep even ramps (.59 to .64 on photos used to choose it); true mattes have many faint values (to .56).
-FAINT = 2 / 255.58
-#: Less than this is noise of the network: what was solid stays solid.
-FAINT = 2 / 255
+FAINT = 0.58
+#: Additions under this are noise of the network: what was solid stays solid.
+NOISE = 2 / 255
 BATCH = 4  # tiles the network sees at a time
 
 
@@ -50,7 +50,7 @@ def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) ->
     cells = uncertain_cells(small_alpha)
     residual = _residual(load(), small_image, small_alpha, cells, tick)
     residual = np.clip(small_alpha + residual * weights(cells, size), 0, 1) - small_alpha
-    residual[np.abs(residual) < FAINT] = 0
+    residual[np.abs(residual) < NOISE] = 0
     refined = alpha.copy()
     _add(refined, residual, cells)
     return refined
