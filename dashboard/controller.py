@@ -300,6 +300,14 @@ class Controller(param.Parameterized):
         stored, wanted = self.record.recipe, self.recipe.as_dict()
         return all(stored.get(option) == value for option, value in wanted.items() if option not in _OF_A_RUN)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether Run would give another result than the one that is shown."""
+        if self.record is None:
+            return False
+        stored, wanted = self.record.recipe, self.recipe.as_dict()
+        return any(stored.get(option) != wanted[option] for option in _OF_A_RUN if option != "non_commercial")
+
     def _forget_file(self) -> None:
         if self._file_job is not None:
             self._file_job.cancel()

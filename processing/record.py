@@ -72,9 +72,12 @@ class ArtifactRecord:
     files: dict[str, str]
     checksums: dict[str, str]
     schema: int = 1
+    fringe: float | None = None
 
 
-def describe(result: Result, contents: Mapping[str, tuple[str, bytes]], owner: str) -> ArtifactRecord:
+def describe(
+    result: Result, contents: Mapping[str, tuple[str, bytes]], owner: str, fringe: float | None = None
+) -> ArtifactRecord:
     """Make the record of a new result.
 
     Parameters
@@ -85,6 +88,8 @@ def describe(result: Result, contents: Mapping[str, tuple[str, bytes]], owner: s
         Role to name and bytes of each file.
     owner : str
         Who made it.
+    fringe : float, optional
+        See `processing.foreground.fringe`; None where it was not measured.
     """
     source, now = result.source, datetime.now(UTC)
     return ArtifactRecord(
@@ -115,6 +120,7 @@ def describe(result: Result, contents: Mapping[str, tuple[str, bytes]], owner: s
         versions=_versions(),
         files={role: name for role, (name, _) in contents.items()},
         checksums={role: hashlib.sha256(data).hexdigest() for role, (_, data) in contents.items()},
+        fringe=None if fringe is None else round(fringe, 3),
     )
 
 

@@ -26,6 +26,7 @@ from processing.encoders import encode_preview, to_16_bit
 from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
 from processing.finish import make_cutout
+from processing.foreground import fringe
 from processing.images import SourceImage, decode
 from processing.matte import AlphaMatte
 from processing.models import DEFAULT_MODEL, ModelSpec, find_model
@@ -106,7 +107,7 @@ class ArtifactStore:
             "preview": ("preview.webp", after),
             "thumbnail": ("thumbnail.webp", thumbnail),
         }
-        record = describe(result, contents, owner)
+        record = describe(result, contents, owner, fringe(result.pixels, source.pixels, result.matte))
         self._write(record, dict(contents.values()))
         return record
 

@@ -171,7 +171,10 @@ def _describe_run(record: ArtifactRecord) -> str:
     """Say which model made the result, and where it really ran."""
     seconds = record.timings_s.get("predict")
     took = f" in {seconds:.2g} s" if seconds else ""
-    return escape(f"Made by {record.model['name']} on {record.provider.removesuffix('ExecutionProvider')}{took}.")
+    made = f"Made by {record.model['name']} on {record.provider.removesuffix('ExecutionProvider')}{took}."
+    if record.fringe is not None:
+        made += f" Old background left in soft edges: {record.fringe:.0%}."
+    return escape(made)
 
 
 def _describe_file(controller: Controller) -> str:

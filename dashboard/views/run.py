@@ -6,6 +6,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from dashboard.controller import Controller
+from processing import Recipe
 
 # Drawings, not names: the icon font that names need is not there in a notebook without the internet.
 _PLAY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="M7 4v16l13-8z"/></svg>'
@@ -39,19 +40,19 @@ class RunView(pn.viewable.Viewer):
             styles={"flex": "1 1 220px"},
             css_classes=["cutout-progress"],
         )
-        self._obstacle = pmui.Typography("", variant="body2", margin=0, visible=False)
+        self._hint = pmui.Typography("", variant="body2", margin=0, visible=False)
         self._layout = pmui.FlexBox(
             self.run_button,
-            self._obstacle,
+            self._hint,
             self.cancel_button,
             self._progress,
             gap="12px 16px",
             align_items="center",
             margin=0,
         )
-        controller.param.watch(self._show, ["activity", "step", "fraction", "can_run"])
+        controller.param.watch(self._show, ["activity", "step", "fraction", "can_run", "record"])
         controller.models.param.watch(self._show, ["state"])
-        controller.recipe.param.watch(self._show, ["non_commercial", "model"])
+        controller.recipe.param.watch(self._show, list(Recipe.option_names()))
         self._show()
 
     def _show(self, *_events) -> None:
@@ -59,7 +60,9 @@ class RunView(pn.viewable.Viewer):
         busy = controller.activity != ""
         obstacle = controller.models.obstacle
         self.run_button.disabled = not controller.can_run or bool(obstacle)
-        self._obstacle.param.update(object=obstacle, visible=bool(obstacle))
+        outdated = controller.is_outdated and controller.can_run
+        hint = obstacle or ("Press Run to apply what you changed." if outdated else "")
+        self._hint.param.update(object=hint, visible=bool(hint))
         self.cancel_button.visible = busy
         self._progress.visible = busy
         self._step.object = controller.step or "Waiting"  # our own words only, never a file name

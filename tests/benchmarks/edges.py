@@ -1,6 +1,6 @@
 """How near refined mattes come to the true ones at the edge; prints Markdown tables.
 
-    python tests/benchmarks/edges.py --mattes ../shared/data/mattes [--part report|tune] [--methods ours,coarse]
+    python tests/benchmarks/edges.py --mattes MATTES [--part report|tune] [--methods ours,coarse]
 
 True mattes are made coarse, refined by each method, and compared in the unknown band: pixels within 1 % of the long
 side of a soft or jumping true alpha. Figures are medians over the images. `--mattes` is a folder with a

@@ -220,7 +220,7 @@ class TestView:
         assert not page.run.run_button.disabled
         controller.recipe.model = "u2netp"
         assert page.run.run_button.disabled
-        assert page.run._obstacle.visible
+        assert page.run._hint.visible
 
     def test_tick_is_there_only_where_it_is_needed(self, page, controller):
         assert not page.model.promise.visible

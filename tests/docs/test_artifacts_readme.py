@@ -82,7 +82,10 @@ def test_scripts_read_the_folder(document, stored):
     done = subprocess.run([sys.executable, "-c", with_library], cwd=where, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with Image.open(where / f"{stored.name}.webp") as built, Image.open(stored / "result.png") as kept:
-        assert np.array_equal(built, kept)
+        difference = np.asarray(built, int) - np.asarray(kept, int)
+        # Alpha is stored in 16 bits, so a colour that is estimated from it may round the other way.
+        assert np.abs(difference).max() <= 1
+        assert (difference != 0).mean() < 1e-3
 
 
 def test_timings_are_those_of_the_steps_that_ran(stored):
