@@ -12,8 +12,8 @@ from processing.cleanup import (
     keep_largest,
     threshold,
 )
-from processing.components import LONGEST_SIDE, label
-from processing.edges import feather, shift_edge
+from processing.cleanup.components import LONGEST_SIDE, label
+from processing.cleanup.edges import feather, shift_edge
 from processing.matte import AlphaMatte
 
 
@@ -162,9 +162,8 @@ def test_bands_of_rows_leave_no_seam(change, monkeypatch):
     alpha[:, :15] = 0
     alpha[40:60] = 1
     whole = change(alpha)
-    monkeypatch.setattr(
-        "processing.edges.bands", lambda height, *_, **__: [slice(i, i + 7) for i in range(0, 84, 7)] + [slice(84, 90)]
-    )
+    bands = [slice(i, i + 7) for i in range(0, 84, 7)] + [slice(84, 90)]
+    monkeypatch.setattr("processing.cleanup.edges.bands", lambda height, *_, **__: bands)
     np.testing.assert_allclose(change(alpha), whole, atol=1e-6)
 
 

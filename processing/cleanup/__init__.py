@@ -3,8 +3,8 @@
 Lengths and areas are in pixels of the photo. Only `threshold` makes a matte binary; every other function leaves soft
 edges soft.
 
-Connected parts are found on cells of several pixels where a side is longer than `processing.components.LONGEST_SIDE`:
-at 12 megapixels a cell has 4 x 4. A cell belongs to a part if one of its pixels does, so parts closer together than a
+Connected parts are found on cells of several pixels where a side is longer than
+`processing.cleanup.components.LONGEST_SIDE`: at 12 megapixels a cell has 4 x 4. A cell belongs to a part if one of its pixels does, so parts closer together than a
 cell count as one, and a hole behind a wall thinner than a cell is open. Areas are counted in pixels all the same.
 """
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from processing.components import areas, enlarged, label, reduced
-from processing.edges import feather, shift_edge
+from processing.cleanup.components import areas, enlarged, label, reduced
+from processing.cleanup.edges import feather, shift_edge
 from processing.matte import AlphaMatte
 
 #: Alpha from here on can be seen: it makes parts, and a bounding box. Under it is what models leave everywhere.
