@@ -89,5 +89,16 @@ def make_cutout(source: SourceImage, matte: AlphaMatte | np.ndarray, recipe: Rec
     """
     if not recipe.clean_colours:
         return cut_out(source.pixels, matte, tick)
-    colours = estimate_foreground(source.pixels, matte, lambda share: tick(0.7 * share))
+    seen = _without_opacity(source, matte)
+    colours = estimate_foreground(source.pixels, seen, lambda share: tick(0.7 * share))
     return cut_out(colours, matte, lambda share: tick(0.7 + 0.3 * share))
+
+
+def _without_opacity(source: SourceImage, matte: AlphaMatte | np.ndarray) -> AlphaMatte | np.ndarray:
+    """Leave the photo's own transparency out: where that makes a pixel faint, its colour is pure all the same."""
+    if source.alpha is None:
+        return matte
+    if isinstance(matte, AlphaMatte):
+        return AlphaMatte(matte.small, matte.shape)
+    opacity = source.alpha / np.float32(255)
+    return np.divide(matte, opacity, out=np.zeros_like(matte), where=opacity > 0).clip(0, 1)

@@ -4,8 +4,9 @@ Lengths and areas are in pixels of the photo. Only `threshold` makes a matte bin
 edges soft.
 
 Connected parts are found on cells of several pixels where a side is longer than
-`processing.cleanup.components.LONGEST_SIDE`: at 12 megapixels a cell has 4 x 4. A cell belongs to a part if one of its pixels does, so parts closer together than a
-cell count as one, and a hole behind a wall thinner than a cell is open. Areas are counted in pixels all the same.
+`processing.cleanup.components.LONGEST_SIDE`: at 12 megapixels a cell has 4 x 4. A cell belongs to a part if one of its
+pixels does, so parts closer together than a cell count as one, and a hole behind a wall thinner than a cell is open.
+Areas are counted in pixels all the same.
 """
 
 from __future__ import annotations

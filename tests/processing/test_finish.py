@@ -94,6 +94,17 @@ def test_soft_edges_lose_the_old_background(source, coarse):
     assert np.abs(plain[soft][:, 1].astype(int) - 40).mean() > 40
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_faint_pixels_of_a_transparent_photo_keep_their_colour(stored):
+    """Their colours are pure already: nothing of a background is mixed in."""
+    photo = np.dstack([noise(60, 80), np.tile(np.linspace(0, 255, 80), (60, 1)).astype(np.uint8)])
+    source = decode(file_of(photo))
+    matte = AlphaMatte(np.ones((60, 80), np.float32), (60, 80), source.alpha)
+    cutout = make_cutout(source, np.asarray(matte) if stored else matte, recipe(clean_colours=True))
+    visible = cutout[..., 3] > 0
+    np.testing.assert_array_equal(cutout[visible, :3], photo[visible, :3])
+
+
 def test_cutout_over_another_colour_has_no_halo(source, coarse):
     true = scene()[1][..., np.newaxis]
     for colour in ((0, 0, 0), (255, 255, 255), (0, 255, 0)):
