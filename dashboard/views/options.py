@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import panel as pn
 import panel_material_ui as pmui
 import param
 
 from dashboard.controller import Controller
-from processing import Recipe
+from processing import Recipe, finish
 from processing.encoders import ENCODERS
 
 #: Options that have a place of their own on the page.
@@ -30,19 +32,26 @@ def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
 
 
 class OptionsView(pn.viewable.Viewer):
-    """A fold with the remaining options of the recipe."""
+    """Two folds with the remaining options of the recipe: those of the matte, and those of the file."""
 
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._recipe = controller.recipe
         names = [name for name in Recipe.option_names() if name not in (*_ELSEWHERE, *controller.runtime.missing)]
         self.widgets = {name: make_widget(self._recipe, name) for name in names}
-        fold = pmui.FlexBox(*self.widgets.values(), gap="16px 28px", align_items="center", margin=(8, 0))
         self._layout = pmui.Accordion(
-            ("More options", fold), title_variant="subtitle2", sizing_mode="stretch_width", margin=0
+            ("Edges and clean-up", self._fold(name for name in names if name in finish.OPTIONS)),
+            ("More options", self._fold(name for name in names if name not in finish.OPTIONS)),
+            title_variant="subtitle2",
+            sizing_mode="stretch_width",
+            margin=0,
         )
         self._recipe.param.watch(self._show, ["format", "lossless", "keep_metadata"])
         self._show()
+
+    def _fold(self, names: Iterable[str]) -> pmui.FlexBox:
+        widgets = [self.widgets[name] for name in names]
+        return pmui.FlexBox(*widgets, gap="16px 28px", align_items="center", margin=(8, 0))
 
     def _show(self, *_events) -> None:
         """Grey out what would make no difference."""
