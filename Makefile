@@ -56,7 +56,7 @@ clean: ## delete .venv, caches and build outputs; artifacts/ stays
 	$(BIN)/python -m pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.test-tools: requirements-test.lock | .venv/.installed
+.venv/.test-tools: requirements-test.lock .venv/.locked | .venv/.installed
 	$(BIN)/python -m pip install --require-hashes -r requirements-test.lock
 	@touch $@
 
