@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 WEIGHTS = Path(__file__).parent / "weights" / "edges.onnx"
-SHA256 = "7840b894e945592a58e42970660ddd9406c74c0e01717765c2aeaa009fee0924"
+SHA256 = "96f2ae14a164511c80ec5426f015461178320e7fd1c873e216fd577d1aa0f1d1"
 #: Long side at which the edge is looked at; a photo up to half as large again is looked at as it is.
 SIDE = 800
 #: Mean of 4 alpha (1 - alpha) over the soft pixels under which a matte is left alone. Blurred mattes with too much

@@ -132,7 +132,7 @@ def test_result_keeps_every_value_on_the_way(compact):
     assert result.source.name == "ball.png"
     assert result.tensor.shape == (1, 3, 320, 320)
     np.testing.assert_array_equal(result.raw[0, 0], mask)
-    assert result.model is compact
+    assert result.model == compact
 
 
 def test_every_step_is_timed():
@@ -381,7 +381,7 @@ def test_same_photo_and_another_model_are_run_but_not_decoded_again(previous, de
     result = run(PHOTO, previous=of_another_model, pool=SessionPool(lambda spec, provider: session))
     assert (decoded, session.runs) == ([], 1)
     assert result.source is previous.source
-    assert result.model is compact
+    assert result.model == compact
     assert (result.alpha == 1).all()
 
 

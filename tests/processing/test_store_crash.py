@@ -162,7 +162,7 @@ def test_results_of_a_killed_process_are_whole_or_not_there(store, stored, repor
 
 
 def test_process_killed_at_any_step_leaves_a_whole_result_or_a_leftover(store, stored):
-    steps = 2 * 7 + 1  # a flush and a rename for each of the six files and the record, and once after all of them
+    steps = 2 * 8 + 1  # a flush and a rename for each of the seven files and the record, and once after all of them
     dying = start(DIES_AT_EACH_STEP, store.root, stored, steps)
     printed, _ = dying.communicate(timeout=PATIENCE_S)
     assert printed.split() == [str(-signal.SIGKILL)] * steps
@@ -217,12 +217,12 @@ class FullFile:
     write = no_space
 
 
-@pytest.mark.parametrize("full_at", range(7))
+@pytest.mark.parametrize("full_at", range(8))
 @pytest.mark.parametrize("function", ["fdopen", "fsync"])
 def test_full_disk_leaves_nothing_of_the_write_and_earlier_results_whole(
     store, fake_result, monkeypatch, function, full_at
 ):
-    """Seven files are written; a disk may be full at each of them, on writing or on flushing."""
+    """Eight files are written; a disk may be full at each of them, on writing or on flushing."""
     earlier, written = store.save(fake_result()), 0
     works, full = getattr(os, function), FullFile if function == "fdopen" else no_space
 
