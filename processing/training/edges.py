@@ -22,6 +22,7 @@ Field = NDArray[np.float32]
 SIDE = 128  # of a sample, in pixels
 _MARGIN = 16  # drawn around it, so that its rim is spoilt as the rest is
 _FINE = 3  # strokes are drawn so many times larger
+_STREAK = 32  # half of the longest motion, in pixels
 
 
 def sample(rng: np.random.Generator, photos: Sequence[bytes]) -> tuple[Picture, Field, Field]:
@@ -162,12 +163,12 @@ def _soften(rng: np.random.Generator, alpha: Field) -> Field:
     if chance < 0.45:
         return alpha
     if chance < 0.8:
-        soft = cv2.GaussianBlur(alpha, (0, 0), np.exp(rng.uniform(np.log(0.4), np.log(7))))
+        soft = cv2.GaussianBlur(alpha, (0, 0), np.exp(rng.uniform(np.log(0.4), np.log(16))))
     else:
-        length, angle = rng.integers(3, 32), rng.uniform(0, np.pi)
-        kernel = np.zeros((33, 33), np.float32)
+        length, angle = np.exp(rng.uniform(np.log(3), np.log(2 * _STREAK))), rng.uniform(0, np.pi)
+        kernel = np.zeros((2 * _STREAK + 1, 2 * _STREAK + 1), np.float32)
         reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
-        ends = [tuple(np.rint((16 + sign * reach) * 16).astype(int).tolist()) for sign in (-1, 1)]
+        ends = [tuple(np.rint((_STREAK + sign * reach) * 16).astype(int).tolist()) for sign in (-1, 1)]
         cv2.line(kernel, *ends, 1, 1, cv2.LINE_AA, 4)
         soft = cv2.filter2D(alpha, -1, kernel / kernel.sum())
     if rng.random() < 0.3:
@@ -178,7 +179,7 @@ def _soften(rng: np.random.Generator, alpha: Field) -> Field:
 
 def _glaze(rng: np.random.Generator, alpha: Field) -> Field:
     """Make a part of the object glass."""
-    if rng.random() > 0.08:
+    if rng.random() > 0.15:
         return alpha
     pane = np.zeros(alpha.shape, np.uint8)
     cv2.fillPoly(pane, _outlines(rng, len(alpha)), 255)
@@ -188,12 +189,12 @@ def _glaze(rng: np.random.Generator, alpha: Field) -> Field:
 def spoil(rng: np.random.Generator, alpha: Field) -> Field:
     """Make a matte as coarse as models do: small, blurred, with too much contrast, a little aside, uneven.
 
-    A quarter of the mattes are reduced and enlarged and nothing more: there is little to be mended then.
+    A third of the mattes are reduced and enlarged and nothing more: there is little to be mended then.
     """
-    side, ratio = len(alpha), np.exp(rng.uniform(np.log(1.2), np.log(4.5)))
+    side, ratio = len(alpha), np.exp(rng.uniform(np.log(0.8), np.log(4.5)))
     low = max(8, round(side / ratio))
     small = cv2.resize(alpha, (low, low), interpolation=cv2.INTER_AREA)
-    if rng.random() > 0.25:
+    if rng.random() > 0.33:
         small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.4, 3.3))
         if rng.random() < 0.5:
             small = small + (fractal(rng, small.shape) - 0.5) * rng.uniform(0, 0.4)

@@ -11,6 +11,7 @@ from serving import Server
 from visitors import Visitor
 
 from processing.models import find_model
+from processing.models.integrity import readable_size
 
 pytestmark = pytest.mark.ui
 
@@ -101,7 +102,7 @@ def choose(visitor, title: str) -> None:
 
 
 def test_a_model_is_chosen_fetched_and_run(visitor, publisher, tmp_path):
-    page = visitor.page
+    page, size = visitor.page, readable_size(find_model("compact").size_bytes)
     page.get_by_role("button", name="A cat").click()
     visitor.sees_before()
     page.get_by_role("button", name="Model: Compact").click()
@@ -109,12 +110,12 @@ def test_a_model_is_chosen_fetched_and_run(visitor, publisher, tmp_path):
     expect(page.get_by_role("button", name="Model: Twin of Compact")).to_be_visible()
     expect(page.get_by_text("not allowed")).to_be_visible()
     expect(visitor.run_button).to_be_disabled()
-    fetch = page.get_by_role("button", name="Fetch the model (4.6 MB)")
+    fetch = page.get_by_role("button", name=f"Fetch the model ({size})")
     expect(fetch).to_be_visible()
     assert publisher.asked == 0, "nothing is fetched before the button is pressed"
 
     fetch.click()
-    expect(page.get_by_text("Fetching, 2 of 4.6 MB")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"of {size}")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Stop fetching").click()
     expect(fetch).to_be_visible(timeout=30_000)
     assert not list((tmp_path / "models").rglob("twin.onnx"))
