@@ -47,15 +47,16 @@ def cut_out(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = igno
     cutout = np.zeros((*image.shape[:2], 4), np.uint8)
     for rows in bands(len(image), cutout[0].nbytes, tick):
         matte = alpha[rows]
-        columns = np.flatnonzero(matte.any(axis=0))
+        columns = np.flatnonzero(matte.max(axis=0))
         if not len(columns):
             continue
         span = slice(columns[0], columns[-1] + 1)
         part, levels = cutout[rows, span], np.rint(matte[:, span] * np.float32(255))
         part[..., 3] = levels
-        visible = levels > 0
-        for channel in range(3):  # a channel at a time is much faster than one masked assignment
-            np.multiply(image[rows, span, channel], visible, out=part[..., channel])
+        for channel in range(3):  # a channel at a time is faster than all at once, on a server and in a browser
+            part[..., channel] = image[rows, span, channel]
+        pixel = part.view(np.uint32)[..., 0]
+        np.multiply(pixel, levels > 0, out=pixel)
     return cutout
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from processing.bands import Tick, ignore
 from processing.cleanup import clean_up
 from processing.composite import cut_out
-from processing.foreground import estimate_foreground
+from processing.foreground import clean_edges
 from processing.images import SourceImage
 from processing.matte import AlphaMatte
 from processing.recipe import Recipe
@@ -89,9 +89,9 @@ def make_cutout(source: SourceImage, matte: AlphaMatte | np.ndarray, recipe: Rec
     """
     if not recipe.clean_colours:
         return cut_out(source.pixels, matte, tick)
-    seen = _without_opacity(source, matte)
-    colours = estimate_foreground(source.pixels, seen, lambda share: tick(0.7 * share))
-    return cut_out(colours, matte, lambda share: tick(0.7 + 0.3 * share))
+    cutout = cut_out(source.pixels, matte, lambda share: tick(0.3 * share))
+    clean_edges(cutout, source.pixels, _without_opacity(source, matte), lambda share: tick(0.3 + 0.7 * share))
+    return cutout
 
 
 def _without_opacity(source: SourceImage, matte: AlphaMatte | np.ndarray) -> AlphaMatte | np.ndarray:

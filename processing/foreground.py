@@ -71,16 +71,30 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick:
     foreground estimation. ICPR, 2020: from coarse to fine. Here a level is solved on means over its blocks in place of
     samples, and smoothness comes from interpolating the coarser level in place of iterations.
     """
+    foreground = image.copy()
+    clean_edges(foreground, image, alpha, tick)
+    return foreground
+
+
+def clean_edges(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> None:
+    """Give the soft edges of a cutout the colour that `estimate_foreground` finds, in place: no second image is made.
+
+    Parameters
+    ----------
+    cutout : ndarray of uint8, shape (H, W, 4) or (H, W, 3)
+        Cutout with straight alpha, whose colours are changed where `alpha` is soft and its own alpha is not 0.
+    image, alpha, tick
+        See `estimate_foreground`, also for the errors.
+    """
     _check_sizes(image, alpha)
+    _check_sizes(cutout, alpha)
     tiles = gather(image, alpha, lambda share: tick(0.4 * share))
     if not tiles.count:
-        return image.copy()
+        return
     levels = _tile_moments(tiles, lambda share: tick(0.4 + 0.2 * share))
     grid = _solve_grid(_grid_moments(tiles, levels.pop()))
     colours = _solve_tiles(tiles, levels, grid, lambda share: tick(0.6 + 0.3 * share))
-    foreground = image.copy()
-    put(colours, tiles, foreground)
-    return foreground
+    put(colours, tiles, cutout)
 
 
 def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> float:

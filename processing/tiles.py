@@ -118,14 +118,21 @@ def pick(image: np.ndarray, tiles: Tiles) -> np.ndarray:
 
 
 def put(colours: np.ndarray, tiles: Tiles, image: np.ndarray) -> None:
-    """Write the soft pixels of the tiles, uint8 (3, TILE, TILE, N), into `image`, uint8 (H, W, 3), which is changed."""
-    colours = np.where(tiles.soft, colours, tiles.image)
+    """Write the soft pixels of the tiles, uint8 (3, TILE, TILE, N), into `image`, uint8 (H, W, 3), which is changed.
+
+    Of a cutout, uint8 (H, W, 4), pixels whose alpha is 0 keep their colour: there is nothing of the photo in it.
+    """
+    soft = tiles.soft
     for band, some in _bands(tiles):
-        rows = image[band]
+        rows, painted = image[band], soft[..., some].transpose(0, 2, 1)
         blocks = _blocks(rows)
-        blocks[:, tiles.columns[some]] = colours[..., some].transpose(1, 3, 2, 0)
+        part = blocks[:, tiles.columns[some]]
+        if image.shape[2] == 4:
+            painted = painted & (part[..., 3] > 0)
+        np.copyto(part[..., :3], colours[..., some].transpose(1, 3, 2, 0), where=painted[..., np.newaxis])
+        blocks[:, tiles.columns[some]] = part
         if not np.shares_memory(blocks, image):
-            rows[:] = blocks.reshape(TILE, -1, 3)[: rows.shape[0], : rows.shape[1]]
+            rows[:] = blocks.reshape(TILE, -1, image.shape[2])[: rows.shape[0], : rows.shape[1]]
 
 
 def _bands(tiles: Tiles) -> Iterator[tuple[slice, slice]]:

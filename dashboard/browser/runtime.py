@@ -56,6 +56,7 @@ class BrowserRuntime:
 
     def read_photo(self, data: bytes, name: str, owner: str) -> Job:  # noqa: D102
         async def work(job: Job) -> tuple[bytes, str]:
+            self.store.let_go()  # WebAssembly's memory never shrinks: what is old goes before what is new comes
             steps = Steps(job.report, job.cancel_token, repeat=False)
             with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
                 source = await self._engine.decode(data, name, LIMITS, tick)

@@ -123,6 +123,10 @@ class VisitStore:
             timings_s=dict(record.timings_s),
         )
 
+    def let_go(self) -> None:
+        """Give up the pixels of the latest result, the only ones that are kept; `rebuild` makes them again."""
+        self._latest = None
+
     def delete(self, record: ArtifactRecord) -> None:
         """Put a result aside until the next one is deleted."""
         kept = self._find(record)
