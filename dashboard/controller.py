@@ -12,6 +12,7 @@ from typing import Any
 
 import param
 
+from dashboard.drafts import Drafts
 from dashboard.models import ModelChooser
 from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
 from dashboard.runtime import Offer, Photo, Runtime, default_runtime
@@ -94,6 +95,8 @@ class Controller(param.Parameterized):
         self.models = ModelChooser(self.runtime, self.recipe, self.owner)
         self.models.param.watch(self._take_notice, "notice")
         self.recipe.param.watch(self._take_options, list(Recipe.option_names()))
+        #: What the options that are not applied yet would make of the result.
+        self.drafts = Drafts(self.runtime)
         self._meet_owner()
 
     # Actions
@@ -211,6 +214,7 @@ class Controller(param.Parameterized):
         for job in (self._job, self._file_job):
             if job is not None and job.kind != "run":
                 job.cancel()
+        self.drafts.stop()
         self._photo = self._job = self._on_done = self._file_job = self._file_due = None
         self.wake = _do_nothing
 
@@ -233,6 +237,7 @@ class Controller(param.Parameterized):
     def poll(self) -> None:
         """Copy the state of the jobs into the parameters; called by the page a few times a second."""
         self._poll_file()
+        self.drafts.poll()
         job = self._job
         if job is None:
             return
@@ -283,9 +288,15 @@ class Controller(param.Parameterized):
             else:
                 recipe.format = Recipe.param.format.default
             return  # the change has called this method again
+        if any(event.name in _OF_A_RUN for event in events):
+            self.drafts.plan(self.record, recipe, self.owner, lambda: self.wake())
         self._plan_file()
 
     @param.depends("record", watch=True)
+    def _take_record(self) -> None:
+        self.drafts.clear()  # a stored result is shown as it was stored, whatever the options are by now
+        self._plan_file()
+
     def _plan_file(self) -> None:
         with self._lock:
             self._forget_file()

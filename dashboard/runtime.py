@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from processing import ArtifactRecord, ArtifactStore, Recipe, run
 from processing.encoders import ENCODERS, encode_preview
+from processing.finish import draft
 from processing.images import DecodeLimits, decode
 from processing.jobs import Job, JobQueue, default_queue
 from processing.models import find_model, load_catalogue
@@ -90,6 +91,9 @@ class Runtime(Protocol):
 
         The preview is published as soon as it is there, and `wake` called.
         """
+
+    def draw_draft(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
+        """Draw what a recipe would make of a stored result, without the model: a WebP file, or None if it cannot."""
 
     def make_file(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
         """Encode a stored result anew; the result is the file."""
@@ -192,6 +196,21 @@ class ServerRuntime:
 
         return self.queue.submit(work, owner=owner, kind="run", payload=photo)
 
+    def draw_draft(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
+        """See `Runtime`."""
+
+        def work(job: Job) -> bytes | None:
+            coarse = self.store.coarse(record)
+            if coarse is None:
+                return None
+            source = decode(self.store.read(record, "before"), name=record.source["name"])
+            steps = Steps(job.report, job.cancel_token)
+            with steps("Drawing the preview", 0.1, 1.0, "draft") as tick:
+                pixels = draft(source, coarse, recipe, size_of(record), tick)
+                return encode_preview(pixels, long_side=PREVIEW_SIDE)
+
+        return self.queue.submit(work, owner=owner, kind="draft")
+
     def make_file(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:
         """See `Runtime`."""
 
@@ -252,6 +271,11 @@ def describe_fetch(report: ProgressReport) -> str:
     if report.time_left_s is not None:
         parts.append(f"{report.time_left_s:.0f} s left")
     return f"{', '.join(parts)}. {report.note}".removesuffix(". ")
+
+
+def size_of(record: ArtifactRecord) -> tuple[int, int]:
+    """Return the height and width of a result's photo, in pixels."""
+    return record.source["height"], record.source["width"]
 
 
 @cache

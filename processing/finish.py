@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ OPTIONS = (
     "feather",
     "threshold",
 )
+
+#: Of these, what is measured in pixels of the photo.
+_AREAS, _LENGTHS = ("drop_specks", "fill_holes"), ("shift_edge", "feather")
 
 #: Of making the matte, the part that refinement takes; the rest is clean-up.
 _REFINE_SHARE = 0.8
@@ -102,3 +106,34 @@ def _without_opacity(source: SourceImage, matte: AlphaMatte | np.ndarray) -> Alp
         return AlphaMatte(matte.small, matte.shape)
     opacity = source.alpha / np.float32(255)
     return np.divide(matte, opacity, out=np.zeros_like(matte), where=opacity > 0).clip(0, 1)
+
+
+def draft(
+    source: SourceImage, coarse: np.ndarray, recipe: Recipe, size: tuple[int, int], tick: Tick = ignore
+) -> np.ndarray:
+    """Show on a reduced photo what a recipe would make of the photo itself.
+
+    Parameters
+    ----------
+    source : SourceImage
+        The reduced photo.
+    coarse : ndarray of float32, shape (h, w)
+        The model's matte at its own resolution, in [0, 1].
+    recipe : Recipe
+        Its lengths and areas are in pixels of the photo itself; they are scaled here.
+    size : tuple of int
+        Height and width of the photo itself, in pixels.
+    tick : callable, optional
+        See `processing.bands`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 4)
+        Cutout of the size of `source`, straight alpha.
+    """
+    scale = max(source.size) / max(size)
+    scaled: dict[str, Any] = {name: math.ceil(getattr(recipe, name) * scale**2) for name in _AREAS}
+    scaled |= {name: getattr(recipe, name) * scale for name in _LENGTHS}
+    small = Recipe.from_options({**recipe.as_dict(), **scaled})
+    matte = finish_matte(source, AlphaMatte(coarse, source.size, source.alpha), small, lambda share: tick(0.6 * share))
+    return make_cutout(source, matte, small, lambda share: tick(0.6 + 0.4 * share))

@@ -27,7 +27,7 @@ from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
 from processing.finish import make_cutout
 from processing.foreground import fringe
-from processing.images import SourceImage, decode
+from processing.images import decode
 from processing.matte import AlphaMatte
 from processing.models import DEFAULT_MODEL, ModelSpec, find_model
 from processing.png import encode_png
@@ -207,12 +207,12 @@ class ArtifactStore:
         alpha = _decode_alpha(self.read(record, "alpha"), self.path(record, "alpha"))
         if alpha.shape != source.size:
             raise StoreError(f"{self.folder(record)} is damaged: photo and alpha matte differ in size. Run it again.")
-        recipe = _recipe_of(record)
+        recipe, coarse = _recipe_of(record), self.coarse(record)
         return Result(
             source=source,
             tensor=None,
             raw=None,
-            coarse=self._load_coarse(record, source),
+            coarse=AlphaMatte(coarse, source.size, source.alpha) if coarse is not None else None,
             matte=alpha,
             pixels=make_cutout(source, alpha, recipe),
             subject_found=record.subject_found,
@@ -222,11 +222,19 @@ class ArtifactStore:
             timings_s=dict(record.timings_s),
         )
 
-    def _load_coarse(self, record: ArtifactRecord, source: SourceImage) -> AlphaMatte | None:
-        if "coarse" not in record.files:  # stored by an earlier version
+    def coarse(self, record: ArtifactRecord) -> np.ndarray | None:
+        """Return the model's matte at its own resolution, float32 (h, w) in [0, 1].
+
+        None in a result that an earlier version has stored without it.
+
+        Raises
+        ------
+        StoreError
+            If the file is gone or damaged.
+        """
+        if "coarse" not in record.files:
             return None
-        small = _decode_alpha(self.read(record, "coarse"), self.path(record, "coarse"))
-        return AlphaMatte(small, source.size, source.alpha)
+        return _decode_alpha(self.read(record, "coarse"), self.path(record, "coarse"))
 
     def verify(self, record: ArtifactRecord) -> tuple[str, ...]:
         """Return what is wrong with a result's files, a sentence each; empty if all are whole."""

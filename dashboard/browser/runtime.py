@@ -12,11 +12,12 @@ import numpy as np
 from PIL import features
 
 from dashboard.browser.store import BrowserFile, VisitStore
-from dashboard.runtime import PIPELINE_SHARE, PREVIEW_SHARE, Offer, Photo
+from dashboard.runtime import PIPELINE_SHARE, PREVIEW_SHARE, Offer, Photo, size_of
 from processing import ArtifactRecord, ModelError, Recipe, Result, run_async
-from processing.browser.codecs import encode_file, encode_preview
+from processing.browser.codecs import decode, encode_file, encode_preview
 from processing.browser.engine import LIMITS, BrowserEngine
 from processing.encoders import ENCODERS
+from processing.finish import draft
 from processing.jobs import Job, LoopQueue
 from processing.models import DEFAULT_MODEL, find_model, prepare
 from processing.steps import Steps
@@ -103,6 +104,17 @@ class BrowserRuntime:
         data = self.store.read(record, "source")
         source = await self._engine.decode(data, record.source["name"], LIMITS, lambda share: None)
         return self.store.rebuild(record, source)
+
+    def draw_draft(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:  # noqa: D102
+        async def work(job: Job) -> bytes:
+            before = self.store.read(record, "before")
+            source = await decode(before, record.source["name"], LIMITS)
+            steps = Steps(job.report, job.cancel_token, repeat=False)
+            with steps("Drawing the preview", 0.1, 1.0, "draft") as tick:
+                pixels = draft(source, self.store.coarse(record), recipe, size_of(record), tick)
+                return await encode_preview(pixels, long_side=PREVIEW_SIDE)
+
+        return self.queue.submit(work, owner=owner, kind="draft")
 
     def make_file(self, record: ArtifactRecord, recipe: Recipe, owner: str) -> Job:  # noqa: D102
         async def work(job: Job) -> BrowserFile:

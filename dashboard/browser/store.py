@@ -101,6 +101,11 @@ class VisitStore:
         """Return the encoded cutout."""
         return self._find(record).file
 
+    def coarse(self, record: ArtifactRecord) -> np.ndarray:
+        """Return the model's matte at its own resolution, float32 (h, w) in [0, 1]."""
+        kept = self._find(record)
+        return to_alpha(kept.raw, kept.model, kept.raw.shape[2:]).small
+
     def rebuild(self, record: ArtifactRecord, source: SourceImage) -> Result:
         """Make a result again from its decoded photo, without running the model."""
         if self._latest is not None and self._latest[0] == record.id:

@@ -24,16 +24,18 @@ class CompareView(pn.viewable.Viewer):
         self.after = ImageView(title="After", hint=_EMPTY, margin=0, styles=cell)
         self._layout = pmui.FlexBox(self.before, self.after, gap="24px", margin=0)
         controller.param.watch(self._show, ["before", "after", "photo_name", "activity"])
+        controller.drafts.param.watch(self._show, "picture")
         controller.recipe.param.watch(self._show, "background")
         self._show()
 
     def _show(self, *_events) -> None:
-        controller = self._controller
+        controller, draft = self._controller, self._controller.drafts.picture
         self.before.param.update(
             picture=controller.before, title=f"Before: {controller.photo_name}" if controller.before else "Before"
         )
         self.after.param.update(
-            picture=controller.after,
+            picture=draft or controller.after,
+            title="After: preview of your changes" if draft else "After",
             backdrop=controller.recipe.background,
             hint=_RUNNING if controller.activity == "run" else _READY if controller.before else _EMPTY,
         )

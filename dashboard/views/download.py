@@ -115,6 +115,10 @@ class DownloadView(pn.viewable.Viewer):
             if controller.runtime.has_links
             else DownloadButton(controller, label="Download", color="primary", variant="contained", **place)
         )
+        self.apply_button = pmui.Button(
+            label="Apply changes", color="primary", variant="contained", margin=0, align="end", visible=False
+        )
+        self.apply_button.on_click(lambda event: controller.run())
         self.delete_button = pmui.Button(
             label="Delete", variant="text", color="error", size="small", margin=0, visible=False
         )
@@ -128,6 +132,7 @@ class DownloadView(pn.viewable.Viewer):
                 self.colour,
                 self.format,
                 self.button,
+                self.apply_button,
                 gap="12px 16px",
                 align_items="flex-end",
                 margin=0,
@@ -142,6 +147,7 @@ class DownloadView(pn.viewable.Viewer):
         self.colour.param.watch(self._choose_background, "value")
         recipe.param.watch(self._show, ["format", "background"])
         controller.param.watch(self._show, ["record", "photo_name", "offer"])
+        controller.drafts.param.watch(self._show, "is_wanted")
         self._show()
 
     def _choose_background(self, *_events) -> None:
@@ -154,9 +160,13 @@ class DownloadView(pn.viewable.Viewer):
         self.background.value = recipe.background if named else _OWN_COLOUR
         self.colour.visible = not named
         record = controller.record
+        # While a draft is shown, the file that there is would be another picture than the one on the page.
         self.button.param.update(
-            label=_describe_file(controller), filename=controller.download_name, disabled=record is None
+            label=_describe_file(controller),
+            filename=controller.download_name,
+            disabled=record is None or controller.drafts.is_wanted,
         )
+        self.apply_button.visible = controller.drafts.is_wanted
         if isinstance(self.button, FileLink):
             self.button.href = controller.offer.url if controller.offer is not None else ""
         self._saved.object = "" if record is None else controller.runtime.whereabouts(record)

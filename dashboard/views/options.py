@@ -25,9 +25,9 @@ def make_widget(recipe: Recipe, name: str) -> pn.widgets.Widget:
     if isinstance(option, param.Selector):
         return pmui.Select.from_param(option, width=220, size="small", **common)
     if not isinstance(option, param.Integer):
-        return pmui.FloatSlider.from_param(option, width=220, **common)
+        return pmui.FloatSlider.from_param(option, width=250, **common)
     if option.bounds[1] <= 100:
-        return pmui.IntSlider.from_param(option, width=220, **common)
+        return pmui.IntSlider.from_param(option, width=250, **common)
     return pmui.IntInput.from_param(option, width=290, size="small", **common)
 
 

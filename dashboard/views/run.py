@@ -61,7 +61,7 @@ class RunView(pn.viewable.Viewer):
         obstacle = controller.models.obstacle
         self.run_button.disabled = not controller.can_run or bool(obstacle)
         outdated = controller.is_outdated and controller.can_run
-        hint = obstacle or ("Press Run to apply what you changed." if outdated else "")
+        hint = obstacle or ("Press Run to apply your changes." if outdated else "")
         self._hint.param.update(object=hint, visible=bool(hint))
         self.cancel_button.visible = busy
         self._progress.visible = busy

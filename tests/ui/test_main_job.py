@@ -272,3 +272,26 @@ def test_the_page_fits_its_window(new_visitor, width, height):
     boxes = [pane.bounding_box() for pane in (visitor.before, visitor.after)]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
     assert (boxes[0]["y"] == boxes[1]["y"]) == (width >= 768), "side by side where there is room, else stacked"
+
+
+def test_changes_of_the_edge_are_seen_before_they_are_applied(visitor):
+    page = visitor.page
+    page.get_by_role("button", name="A cat").click()
+    visitor.sees_before()
+    visitor.press_run()
+    visitor.sees_after()
+    download = page.get_by_role("button", name="Download")
+    page.get_by_role("button", name="Edges and clean-up").click()
+    slider = page.get_by_role("slider", name="Shift the edge").first
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("After: preview of your changes")).to_be_visible()
+    expect(download).to_be_disabled()
+
+    page.get_by_role("button", name="Apply changes").click()
+    expect(page.get_by_text("After", exact=True)).to_be_visible()
+    visitor.sees_after()
+    expect(download).to_be_enabled()
+    expect(page.get_by_role("button", name="Apply changes")).to_be_hidden()
+    assert not visitor.problems
