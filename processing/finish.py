@@ -10,6 +10,7 @@ import numpy as np
 
 from processing.bands import Tick, ignore
 from processing.cleanup import clean_up
+from processing.cleanup.punching import punch_holes
 from processing.composite import cut_out
 from processing.foreground import clean_edges
 from processing.images import SourceImage
@@ -24,13 +25,14 @@ OPTIONS = (
     "drop_specks",
     "largest_only",
     "fill_holes",
+    "punch_holes",
     "shift_edge",
     "feather",
     "threshold",
 )
 
 #: Of these, what is measured in pixels of the photo.
-_AREAS, _LENGTHS = ("drop_specks", "fill_holes"), ("shift_edge", "feather")
+_AREAS, _LENGTHS = ("drop_specks", "fill_holes", "punch_holes"), ("shift_edge", "feather")
 
 #: Of making the matte, the part that refinement takes; the rest is clean-up.
 _REFINE_SHARE = 0.8
@@ -61,9 +63,11 @@ def finish_matte(source: SourceImage, coarse: AlphaMatte, recipe: Recipe, tick: 
         In [0, 1]; the photo's own transparency is taken into account at the end, as it is in `coarse`.
     """
     clean = _clean_up_options(recipe)
-    if recipe.refine == "none" and not clean:
+    if recipe.refine == "none" and not recipe.punch_holes and not clean:
         return coarse
     alpha = np.asarray(AlphaMatte(coarse.small, coarse.shape))
+    if recipe.punch_holes:  # first, so that the edges of holes are refined too
+        alpha = punch_holes(source.pixels, alpha, recipe.punch_holes)
     if recipe.refine != "none":
         alpha = refine(source.pixels, alpha, recipe.refine, tick=lambda share: tick(_REFINE_SHARE * share))
     tick(_REFINE_SHARE)

@@ -93,6 +93,12 @@ class Recipe(param.Parameterized):
         label="Fill holes, in pixels",
         doc="Fill holes in the cutout of up to so many pixels; 0 leaves all open.",
     )
+    punch_holes = param.Integer(
+        default=0,
+        bounds=(0, 1_000_000),
+        label="Open holes, from pixels",
+        doc="Open gaps in the cutout of at least so many pixels that have the background's colour; 0 opens none.",
+    )
     shift_edge = param.Number(
         default=0.0,
         bounds=(-50, 50),
