@@ -103,7 +103,7 @@ def test_a_phone_photo_becomes_the_cutout_that_the_library_makes(visitor, tmp_pa
     photo = phone_photo()
     upload(visitor, "holiday.jpg", photo)
     cutout = np.asarray(run(visitor, tmp_path))
-    expected = remove_background(photo)
+    expected = remove_background(photo, refine="none")  # the page's default
     assert cutout.shape == (4000, 3000, 4), "turned upright"
     alpha = np.abs(cutout[..., 3] - expected.alpha * 255.0)
     assert alpha.mean() < 2, "of 255"
@@ -120,12 +120,29 @@ def test_a_photo_with_transparency_keeps_its_straight_colours(visitor, tmp_path)
     photo = file_of(Image.fromarray(pixels), "PNG")
     upload(visitor, "faint.png", photo, "image/png")
     cutout = np.asarray(run(visitor, tmp_path)).astype(int)
-    expected = remove_background(photo).pixels.astype(int)
+    expected = remove_background(photo, refine="none").pixels.astype(int)
     assert np.abs(cutout[..., 3] - expected[..., 3]).mean() < 2
     both = (cutout[..., 3] > 0) & (expected[..., 3] > 0)
     assert 0 < cutout[..., 3][both].min() < 40
     # A canvas would round colours at alpha 40 by up to 3; what differs are colours that were estimated in soft edges.
     assert np.abs(cutout[..., :3][both] - expected[..., :3][both]).mean() < 0.1, "not rounded by a canvas"
+
+
+def test_changes_of_the_edge_are_seen_before_they_are_applied(visitor, tmp_path):
+    upload(visitor, "cat.jpg", CAT)
+    before = np.asarray(run(visitor, tmp_path))
+    visitor.page.get_by_role("button", name="Edges and clean-up").click()
+    visitor.page.get_by_role("slider", name="Shift the edge").first.focus()
+    for _ in range(8):
+        visitor.page.keyboard.press("ArrowLeft")
+    expect(visitor.page.get_by_text("After: preview of your changes")).to_be_visible(timeout=60_000)
+    visitor.page.get_by_role("button", name="Apply changes").click()
+    expect(visitor.page.get_by_role("button", name="Apply changes")).to_be_hidden(timeout=60_000)
+    visitor.sees_after()
+    with Image.open(visitor.download(tmp_path)) as cutout:
+        assert (np.asarray(cutout)[..., 3] > 128).sum() < (before[..., 3] > 128).sum()
+    for _ in range(8):
+        visitor.page.keyboard.press("ArrowRight")
 
 
 def test_background_and_format_change_without_another_run(visitor, tmp_path):
