@@ -1,7 +1,8 @@
 """A small network that looks at the photo along the edge and says what to add to the coarse matte.
 
-The photo and its matte are reduced to a long side of `SIDE`, and only tiles with an uncertain edge are looked at. What
-is to be added is enlarged and added to the matte at full size, so that a matte which needs nothing keeps every detail.
+The photo and its matte are reduced to the long sides in `SIDES`, one after the other, and only tiles with an uncertain
+edge are looked at. What is to be added is enlarged and added to the matte at full size, so that a matte which needs
+nothing keeps every detail.
 `processing/training/refiner.py` is how the network was trained, `weights/edges.md` on what.
 """
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from processing.bands import Tick, ignore
 from processing.errors import RefinementError
-from processing.refinement.tiles import CORE, MARGIN, SURE, tiles, uncertain_cells, weights
+from processing.refinement.tiles import CELL, MARGIN, SURE, cells_of, spread, tiles, uncertain_cells, weights
 from processing.resizing import shrink
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights" / "edges.onnx"
 SHA256 = "96f2ae14a164511c80ec5426f015461178320e7fd1c873e216fd577d1aa0f1d1"
-#: Long side at which the edge is looked at; a photo up to half as large again is looked at as it is.
-SIDE = 800
+#: Long sides at which the edge is looked at, one after the other; a photo up to half as large again is looked at as it
+#: is, and no further.
+SIDES = (800, 1600)
 #: Mean of 4 alpha (1 - alpha) over the soft pixels under which a matte is left alone. Blurred mattes with too much
 #: contrast have steep even ramps (.59 to .64 on photos used to choose it); true mattes have many faint values (to .56).
 FAINT = 0.58
 #: Additions under this are noise of the network: what was solid stays solid.
 NOISE = 2 / 255
-BATCH = 4  # tiles the network sees at a time
 
 
 def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) -> np.ndarray:
@@ -43,16 +44,30 @@ def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) ->
     RefinementError
         If onnxruntime is missing, or the weights are missing or damaged.
     """
-    size = working_size(alpha.shape[:2])
-    small_image, small_alpha = reduce(image, alpha, size)
-    if is_fine(small_alpha):
+    sizes = working_sizes(alpha.shape[:2])
+    fine_image, coarse = reduce(image, alpha, sizes[-1])
+    if is_fine(coarse):
         return alpha.copy()
-    cells = uncertain_cells(small_alpha)
-    residual = _residual(load(), small_image, small_alpha, cells, tick)
-    residual = np.clip(small_alpha + residual * weights(cells, size), 0, 1) - small_alpha
+    fine_alpha = coarse
+    for number, size in enumerate(sizes):
+
+        def told(share: float, done: int = number) -> None:
+            tick((done + share) / len(sizes))
+
+        fine_alpha = _pass(*reduce(fine_image, fine_alpha, size), fine_alpha, told)
+    refined = alpha.copy()
+    _add(refined, fine_alpha - coarse)
+    return refined
+
+
+def _pass(image: np.ndarray, small: np.ndarray, alpha: np.ndarray, tick: Tick) -> np.ndarray:
+    """Let the network look once, at the size of `image` and `small`, and add what it says to `alpha`."""
+    cells = uncertain_cells(small)
+    residual = _residual(load(), image, small, cells, tick) * weights(cells, small.shape)
+    residual = np.clip(small + residual, 0, 1) - small
     residual[np.abs(residual) < NOISE] = 0
     refined = alpha.copy()
-    _add(refined, residual, cells)
+    _add(refined, residual)
     return refined
 
 
@@ -62,12 +77,15 @@ def is_fine(alpha: np.ndarray) -> bool:
     return bool(soft.size) and float((4 * soft * (1 - soft)).mean()) < FAINT
 
 
-def working_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Give the height and width at which a photo of a height and width is looked at."""
-    ratio = SIDE / max(shape)
-    if ratio >= 1 / 1.5:
-        return shape[0], shape[1]
-    return max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))
+def working_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Give the heights and widths, from coarse to fine, at which a photo of a height and width is looked at."""
+    longest, sizes = max(shape), []
+    for side in SIDES:
+        if side * 1.5 >= longest:
+            return [*sizes, (shape[0], shape[1])]
+        ratio = side / longest
+        sizes.append((max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))))
+    return sizes
 
 
 def reduce(image: np.ndarray, alpha: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -83,35 +101,32 @@ def _residual(
 ) -> np.ndarray:
     """Ask the network tile by tile; float32 (H, W), 0 where no tile lies."""
     height, width = alpha.shape
-    beyond = ((MARGIN, MARGIN + -height % CORE), (MARGIN, MARGIN + -width % CORE))
+    residual = np.zeros((height, width), np.float32)
     levels = np.rint(alpha * 255).astype(np.uint8)  # a quarter of the memory, and as fine as a model's answer
-    seen = np.pad(np.dstack([image, levels]), (*beyond, (0, 0)), "edge")
-    places, residual = list(tiles(cells)), np.zeros((height + CORE, width + CORE), np.float32)
-    side = CORE + 2 * MARGIN
-    for start in range(0, len(places), BATCH):
-        tick(start / len(places))
-        some = places[start : start + BATCH]
-        batch = np.stack([seen[top : top + side, left : left + side] for top, left in some])
-        batch = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32) / 255
-        found = session.run(None, {"seen": batch})[0][:, 0, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        for (top, left), values in zip(some, found, strict=True):
-            residual[top : top + CORE, left : left + CORE] = values
-    return residual[:height, :width]
+    beyond = (MARGIN, MARGIN + CELL)
+    seen = np.pad(np.dstack([image, levels]), (beyond, beyond, (0, 0)), "edge")
+    boxes = list(tiles(cells))
+    for number, (rows, columns) in enumerate(boxes):
+        tick(number / len(boxes))
+        part = seen[rows.start : rows.stop + 2 * MARGIN, columns.start : columns.stop + 2 * MARGIN]
+        given = np.ascontiguousarray(part.transpose(2, 0, 1)[np.newaxis], np.float32) / 255
+        found = session.run(None, {"seen": given})[0][0, 0, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        target = residual[rows, columns]
+        target[:] = found[: target.shape[0], : target.shape[1]]
+    return residual
 
 
-def _add(alpha: np.ndarray, residual: np.ndarray, cells: np.ndarray) -> None:
-    """Enlarge a residual to the size of a matte, tile by tile, and add it in place."""
+def _add(alpha: np.ndarray, residual: np.ndarray) -> None:
+    """Enlarge a residual to the size of a matte, tile by tile where it is not 0, and add it in place."""
     if alpha.shape == residual.shape:
         np.clip(alpha + residual, 0, 1, out=alpha)
         return
     down, across = alpha.shape[0] / residual.shape[0], alpha.shape[1] / residual.shape[1]
     picture = Image.fromarray(residual)
-    for top, left in tiles(cells):
-        bottom, right = min(top + CORE, residual.shape[0]), min(left + CORE, residual.shape[1])
-        rows, columns = (
-            slice(round(top * down), round(bottom * down)),
-            slice(round(left * across), round(right * across)),
-        )
+    for part in tiles(spread(cells_of(residual != 0), 1)):
+        bottom, right = min(part[0].stop, residual.shape[0]), min(part[1].stop, residual.shape[1])
+        rows = slice(round(part[0].start * down), round(bottom * down))
+        columns = slice(round(part[1].start * across), round(right * across))
         box = (columns.start / across, rows.start / down, columns.stop / across, rows.stop / down)
         size = columns.stop - columns.start, rows.stop - rows.start
         enlarged = np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box))

@@ -9,7 +9,7 @@ from PIL import Image
 
 CELL = 8  # pixels; uncertainty is looked at by cells of this side
 REACH = 3  # cells around an uncertain one that may change too: hair is longer than a blurred matte says
-CORE, MARGIN = 160, 32  # pixels of a tile that are used, and those around them that it sees besides
+CORE, MARGIN = 240, 32  # pixels of a tile that are used, at most, and those around them that it sees besides
 SURE = 0.02  # alpha nearer than this to 0 or 1 is certain
 
 
@@ -34,6 +34,13 @@ def uncertain_cells(alpha: np.ndarray) -> np.ndarray:
     near_low, near_high = -spread(-lowest, 1), spread(highest, 1)
     marked = (near_high > SURE) & (near_low < 1 - SURE)
     return spread(marked, REACH)
+
+
+def cells_of(mask: np.ndarray) -> np.ndarray:
+    """Mark the cells that hold a True pixel: bool (H, W) to bool (ceil(H / CELL), ceil(W / CELL))."""
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % CELL), (0, -width % CELL)))
+    return np.asarray(padded.reshape(padded.shape[0] // CELL, CELL, padded.shape[1] // CELL, CELL).any(axis=(1, 3)))
 
 
 def spread(cells: np.ndarray, reach: int) -> np.ndarray:
@@ -66,10 +73,20 @@ def weights(cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(enlarged)[: shape[0], : shape[1]]
 
 
-def tiles(cells: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Give the top left pixel of every tile's core that has a marked cell in it, row by row."""
+def tiles(cells: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Cover the marked cells: give the rows and columns of each tile, in pixels, row by row.
+
+    A tile is at most `CORE` pixels high and wide and no larger than the marked cells in it need. The last ones may reach
+    over the end of the picture by less than a cell.
+    """
     step = CORE // CELL
     for row in range(0, cells.shape[0], step):
         for column in range(0, cells.shape[1], step):
-            if cells[row : row + step, column : column + step].any():
-                yield row * CELL, column * CELL
+            part = cells[row : row + step, column : column + step]
+            down, across = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
+            if len(down):
+                yield _pixels(row, down), _pixels(column, across)
+
+
+def _pixels(start: int, marked: np.ndarray) -> slice:
+    return slice(CELL * int(start + marked[0]), CELL * int(start + marked[-1] + 1))
