@@ -79,7 +79,7 @@ def is_fine(alpha: np.ndarray) -> bool:
 
 def working_sizes(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Give the heights and widths, from coarse to fine, at which a photo of a height and width is looked at."""
-    longest, sizes = max(shape), []
+    longest, sizes = max(shape), list[tuple[int, int]]()
     for side in SIDES:
         if side * 1.5 >= longest:
             return [*sizes, (shape[0], shape[1])]

@@ -76,7 +76,7 @@ def weights(cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def tiles(cells: np.ndarray) -> Iterator[tuple[slice, slice]]:
     """Cover the marked cells: give the rows and columns of each tile, in pixels, row by row.
 
-    A tile is at most `CORE` pixels high and wide and no larger than the marked cells in it need. The last ones may reach
+    A tile is at most `CORE` pixels high and wide, and no larger than its marked cells need. The last ones may reach
     over the end of the picture by less than a cell.
     """
     step = CORE // CELL
