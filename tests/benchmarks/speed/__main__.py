@@ -107,6 +107,9 @@ class Worker:
         self.process.stdout.close()
 
 
+#: What rembg does not do either.
+PLAIN = ["--refine", "none", "--no-clean-colours"]
+
 ROW = "| {what} | {ours} | {theirs} | {ratio} | {goal} |"
 
 
@@ -142,7 +145,7 @@ def cold_command(bench: Bench) -> list[str]:
     def run(side: str) -> tuple:
         photo = photos[next(turn) % len(photos)]
         python = bench.python(side)
-        words = [python, "-m", "processing", "remove", photo, target]
+        words = [python, "-m", "processing", "remove", photo, target, *PLAIN]
         if side == "rembg":
             words = [Path(python).parent / "rembg", "i", "-m", "u2net_custom", "-x", extra, photo, target]
         return bench.measure(words)
@@ -167,6 +170,7 @@ def whole_image(bench: Bench) -> list[str]:
                 for photo in photos:
                     for side, worker in workers.items():
                         runs[side].append(worker.do("image", photo, bench.scratch / f"{side}.png"))
+            edges = [cutout.do("edges", photo, bench.scratch / "cutout.png")["cpu_s"] for photo in photos]
             limit = median(cutout.do("limit", photo)["cpu_s"] for photo in photos)
             packed = _encode_again(cutout, photos, bench.scratch)
         both = [runs["cutout"], runs["rembg"]]
@@ -176,6 +180,7 @@ def whole_image(bench: Bench) -> list[str]:
         rows.append(row(f"{sizes}, wall", *(median(r["wall_s"] for r in side) for side in both), "s", goal))
         outside = [median(r["cpu_s"] - r["inference"]["cpu_s"] for r in side) for side in both]
         rows.append(row(f"{sizes}, all but inference, CPU", *outside, "s", "8" if megapixels == 12 else ""))
+        rows.append(f"| {sizes}, edges refined and their colours cleaned, CPU | {median(edges):.3g} s | | | |")
         rows += [
             row(f"{megapixels:g} MP cutout to PNG, CPU, beside Pillow", *packed["cpu_s"], "s", "10" if goal else ""),
             row(
@@ -222,7 +227,7 @@ def folder(bench: Bench) -> list[str]:
         target = bench.scratch / f"folder-{side}"
         shutil.rmtree(target, ignore_errors=True)
         python = bench.python(side)
-        words = [python, "-m", "processing", "batch", source, target]
+        words = [python, "-m", "processing", "batch", source, target, *PLAIN]
         if side == "rembg":
             words = [Path(python).parent / "rembg", "p", "-m", "u2net_custom", "-x", extra, source, target]
         wall, _, _ = bench.measure(words)
@@ -246,7 +251,7 @@ def many(bench: Bench) -> list[str]:
         for number in range(count):
             shutil.copy(photo, source / f"{number:04}.jpg")
         shutil.rmtree(target, ignore_errors=True)
-        wall, _, peak = bench.measure([sys.executable, "-m", "processing", "batch", source, target])
+        wall, _, peak = bench.measure([sys.executable, "-m", "processing", "batch", source, target, *PLAIN])
         rows.append(
             f"| folder of {count} photos of 0.3 MP | {count / wall:.3g} images/s, {peak:.0f} MB a process | | | |"
         )

@@ -2,7 +2,8 @@
 
     python worker.py cutout|rembg MODEL.onnx
 
-A task is `image IN OUT` (a whole image, file to file), and on our side also `png OUT` (encode the last cutout again),
+A task is `image IN OUT` (a whole image, file to file), and on our side also `edges IN OUT` (the same with the default
+recipe, which refines edges and cleans their colours), `png OUT` (encode the last cutout again),
 `pillow OUT` (the same with Pillow's defaults, as rembg does) and `limit IN` (what no program can do without: decode the
 file, run the model, write every pixel of the cutout once) and `manners IN` (how long a run is silent, and how long a
 cancel takes). The answer has wall and CPU seconds of the task, those of
@@ -39,14 +40,17 @@ class TimedSession(onnxruntime.InferenceSession):
 
 
 def cutout_side(model: Path) -> dict[str, Callable]:
-    """The project as it is installed, with its defaults."""
-    from processing import remove_background
+    """The project as it is installed; `image` leaves edges and their colours as they are, as rembg does."""
+    from processing import Recipe, remove_background
     from processing.sessions.pool import default_pool
 
     last: dict = {}
 
     def image(source: str, target: str) -> dict[str, dict[str, float]]:
-        last["result"] = remove_background(source)
+        return edges(source, target, Recipe(refine="none", clean_colours=False))
+
+    def edges(source: str, target: str, recipe: Recipe | None = None) -> dict[str, dict[str, float]]:
+        last["result"] = remove_background(source, recipe)
         before = time.perf_counter()
         last["result"].save(target)
         return {"steps_s": {**last["result"].timings_s, "encode and write": time.perf_counter() - before}}
@@ -73,7 +77,7 @@ def cutout_side(model: Path) -> dict[str, Callable]:
     def manners(source: str) -> dict[str, float]:
         return {"silence_s": longest_silence(Path(source)), "cancel_s": slowest_cancel(Path(source))}
 
-    return {"image": image, "png": png, "pillow": pillow, "limit": limit, "manners": manners}
+    return {"image": image, "edges": edges, "png": png, "pillow": pillow, "limit": limit, "manners": manners}
 
 
 def longest_silence(photo: Path) -> float:
