@@ -14,12 +14,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,9 +192,7 @@ def table(rows: list[dict]) -> str:
 
 def cut_by_rembg(image: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut out as rembg does with `alpha_matting=True` and its default options; return its colours and its alpha."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ.setdefault("U2NET_HOME", home)
-        from rembg.bg import alpha_matting_cutout
+    from rembg.bg import alpha_matting_cutout
 
     mask = Image.fromarray(np.rint(coarse * 255).astype(np.uint8))
     cutout = np.asarray(alpha_matting_cutout(Image.fromarray(image), mask, 240, 10, 10))
@@ -214,6 +210,7 @@ def sheet(path: Path, height: int = 92, width: int = 270, gap: int = 4) -> None:
     for column, title in enumerate(titles):
         pen.text((gap + column * (width + gap) + 2, 3), title, (255, 255, 255), font_size=14)
     down = 20
+    # The seeds give fur and background colours that all three grounds show.
     for name, seed, top, left in (("hair", 0, 180, 480), ("fur", 2, 120, 420), ("rings", 0, 70, 130)):
         picture = draw(name, 720, 960, seed)
         coarse = coarsen(picture.alpha, 320, sharpened_blur)
