@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 
@@ -139,6 +140,33 @@ def draw(name: str, height: int = 1224, width: int = 1632, seed: int = 0) -> Com
     image = background + alpha[..., np.newaxis] * (foreground - background)
     image += rng.standard_normal(image.shape, np.float32) * 2
     return Composite(*(np.rint(part.clip(0, 255)).astype(np.uint8) for part in (image, foreground, background)), alpha)
+
+
+def disc(size: int = 160, radius: float = 50.0, softness: float = 10.0) -> np.ndarray:
+    """Return the alpha of a disc in the middle of a square; it falls linearly over `softness` pixels."""
+    y, x = np.mgrid[:size, :size] - size / 2
+    return np.clip((radius - np.hypot(y, x)) / softness + 0.5, 0, 1).astype(np.float32)
+
+
+def pierced(kind: str) -> np.ndarray:
+    """Return the alpha of a ring, a frame or a letter O, drawn at four times its 160 pixels and reduced."""
+    mask = Image.new("L", (640, 640))
+    pen = ImageDraw.Draw(mask)
+    shape = {"ring": pen.ellipse, "frame": pen.rectangle, "letter": pen.ellipse}[kind]
+    outer, inner = {
+        "ring": ((80, 80, 560, 560), (150, 150, 490, 490)),
+        "frame": ((60, 100, 580, 540), (110, 150, 530, 490)),
+        "letter": ((200, 80, 440, 560), (270, 150, 370, 490)),
+    }[kind]
+    shape(outer, fill=255)
+    shape(inner, fill=0)
+    return np.asarray(mask.resize((160, 160), Image.Resampling.BOX), np.float32) / 255
+
+
+def photo(subject: ArrayLike, behind: ArrayLike, alpha: np.ndarray) -> np.ndarray:
+    """Mix two colours, or two pictures, as a camera does, and round; uint8 (H, W, 3)."""
+    weight = alpha[..., np.newaxis]
+    return np.rint(weight * np.array(subject, float) + (1 - weight) * np.array(behind, float)).astype(np.uint8)
 
 
 def resized(alpha: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:

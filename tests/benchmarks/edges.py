@@ -3,9 +3,10 @@
     python tests/benchmarks/edges.py --mattes MATTES [--part report|tune] [--methods ours,coarse]
 
 True mattes are made coarse, refined by each method, and compared in the unknown band: pixels within 1 % of the long
-side of a soft or jumping true alpha. Figures are medians over the images. `--mattes` is a folder with a
-`manifest.csv` (id, image, alpha): every other image of it was used to choose parameters (`tune`), the rest reports.
-The drawn pictures of `tests/soft_edges.py` chose nothing but were looked at while choosing.
+side of a soft or jumping true alpha. Photos are also given the matte that the built-in model makes of them. Figures are
+medians over the images. `--mattes` is a folder with a `manifest.csv` (id, image, alpha): every other image of it was
+used to choose parameters (`tune`), the rest reports. The drawn pictures of `tests/soft_edges.py` chose nothing but were
+looked at while choosing.
 """
 
 from __future__ import annotations
@@ -22,23 +23,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from soft_edges import SCENES, coarsen, draw, sharpened_blur, shifted_noise
 
+from processing import remove_background
+from processing.foreground import estimate_foreground
 from processing.metrics import boundary_f, gradient_error, sad
 from processing.refinement import refine
 
-Spoil = Callable[[np.ndarray], np.ndarray] | None
-#: What is done to the true matte: the side it is reduced to, and how it is spoilt there.
-INPUTS: dict[str, tuple[int, Spoil]] = {
-    "320, reduced and enlarged": (320, None),
-    "1024, reduced and enlarged": (1024, None),
-    "320, blurred and sharpened": (320, sharpened_blur),
-    "320, shifted and noised": (320, shifted_noise),
+
+def of_the_model(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Give the built-in model's own matte; what it takes for the subject need not be what the truth does."""
+    return remove_background(image, refine="none", clean_colours=False).alpha
+
+
+#: The coarse mattes, made of an image and its true matte.
+INPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "320, reduced and enlarged": lambda image, truth: coarsen(truth, 320),
+    "1024, reduced and enlarged": lambda image, truth: coarsen(truth, 1024),
+    "320, blurred and sharpened": lambda image, truth: coarsen(truth, 320, sharpened_blur),
+    "320, shifted and noised": lambda image, truth: coarsen(truth, 320, shifted_noise),
+    "compact's own matte": of_the_model,
 }
 BAND = 0.01  # half width of the unknown band, in long sides
 
@@ -141,12 +150,14 @@ def drawn() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         yield name, composite.image, composite.alpha
 
 
-def measure(pictures: Iterator[tuple[str, np.ndarray, np.ndarray]], methods: list[str]) -> list[dict]:
+def measure(
+    pictures: Iterator[tuple[str, np.ndarray, np.ndarray]], methods: list[str], inputs: list[str]
+) -> list[dict]:
     """Run every method on every picture and input."""
     rows = []
     for name, image, truth in pictures:
-        for given, (side, spoil) in INPUTS.items():
-            coarse = coarsen(truth, side, spoil)
+        for given in inputs:
+            coarse = INPUTS[given](image, truth)
             for method in methods:
                 started = time.process_time()
                 alpha = METHODS[method](image, coarse)
@@ -166,7 +177,7 @@ def table(rows: list[dict]) -> str:
         "|---|---|" + "---:|" * (len(names) + 2),
     ]
     before = {(row["picture"], row["input"]): row["band error"] for row in rows if row["method"] == "coarse"}
-    for given in INPUTS:
+    for given in dict.fromkeys(row["input"] for row in rows):
         for method in dict.fromkeys(row["method"] for row in rows):
             some = [row for row in rows if row["input"] == given and row["method"] == method]
             figures = [statistics.median(row[name] for row in some) for name in names]
@@ -179,24 +190,46 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def sheet(path: Path) -> None:
-    """Save parts of drawn pictures at 1:1 on black, white and green: coarse, closed form, ours, true alpha.
+def cut_by_rembg(image: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out as rembg does with `alpha_matting=True` and its default options; return its colours and its alpha."""
+    from rembg.bg import alpha_matting_cutout
 
-    The true foreground lends its colours, so that only the mattes differ.
+    mask = Image.fromarray(np.rint(coarse * 255).astype(np.uint8))
+    cutout = np.asarray(alpha_matting_cutout(Image.fromarray(image), mask, 240, 10, 10))
+    return cutout[..., :3], cutout[..., 3] / np.float32(255)
+
+
+def sheet(path: Path, height: int = 92, width: int = 270, gap: int = 4) -> None:
+    """Save parts of drawn pictures at 1:1, each on black, white and green: coarse, rembg, ours, true.
+
+    The coarse matte keeps the photo's colours; rembg's and ours have their own, the true one those of the true subject.
     """
-    rows = []
-    for name, top, left, ground in (
-        ("hair", 150, 480, (0, 0, 0)),
-        ("fur", 100, 560, (255, 255, 255)),
-        ("rings", 60, 100, (0, 200, 0)),
-    ):
-        picture = draw(name, 720, 960)
+    titles = ("coarse", "rembg, alpha matting", "ours", "true")
+    page = Image.new("RGB", (4 * (width + gap) + gap, 9 * (height + gap) + 3 * gap + 20), (128, 128, 128))
+    pen = ImageDraw.Draw(page)
+    for column, title in enumerate(titles):
+        pen.text((gap + column * (width + gap) + 2, 3), title, (255, 255, 255), font_size=14)
+    down = 20
+    # The seeds give fur and background colours that all three grounds show.
+    for name, seed, top, left in (("hair", 0, 180, 480), ("fur", 2, 120, 420), ("rings", 0, 70, 130)):
+        picture = draw(name, 720, 960, seed)
         coarse = coarsen(picture.alpha, 320, sharpened_blur)
-        mattes = [coarse, closed_form(picture.image, coarse), refine(picture.image, coarse), picture.alpha]
-        part = slice(top, top + 200), slice(left, left + 250)
-        weights = [matte[part][..., np.newaxis] for matte in mattes]
-        rows.append(np.hstack([weight * picture.foreground[part] + (1 - weight) * ground for weight in weights]))
-    Image.fromarray(np.rint(np.vstack(rows)).astype(np.uint8)).save(path, quality=88, method=6)
+        alpha = refine(picture.image, coarse)
+        cuts = (
+            (picture.image, coarse),
+            cut_by_rembg(picture.image, coarse),
+            (estimate_foreground(picture.image, alpha), alpha),
+            (picture.foreground, picture.alpha),
+        )
+        part = slice(top, top + height), slice(left, left + width)
+        for ground in ((0, 0, 0), (255, 255, 255), (0, 200, 0)):
+            for column, (colours, matte) in enumerate(cuts):
+                weight = matte[part][..., np.newaxis]
+                seen = np.rint(weight * colours[part] + (1 - weight) * ground).astype(np.uint8)
+                page.paste(Image.fromarray(seen), (gap + column * (width + gap), down))
+            down += height + gap
+        down += gap
+    page.save(path, quality=80, method=6)
 
 
 def large(method: str) -> dict[str, float]:
@@ -238,12 +271,12 @@ def main() -> None:
         print(json.dumps(large(given.large)))
         return
     methods, every = given.methods.split(","), []
-    for title, pictures in (
-        ("photos", photographed(given.mattes, given.part) if given.mattes else None),
-        ("drawn", None if given.skip_drawn else drawn()),
+    for title, pictures, inputs in (
+        ("photos", photographed(given.mattes, given.part) if given.mattes else None, list(INPUTS)),
+        ("drawn", None if given.skip_drawn else drawn(), list(INPUTS)[:-1]),  # no photo, so nothing for a model
     ):
         if pictures:
-            rows = measure(pictures, methods)
+            rows = measure(pictures, methods, inputs)
             every += rows
             print(f"\n{title}: {len({row['picture'] for row in rows})} pictures\n\n{table(rows)}", flush=True)
     if given.json:

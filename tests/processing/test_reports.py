@@ -1,13 +1,15 @@
 """What people reported about other tools, as tests with known answers.
 
-The numbers are those of the reports, for example "rembg 474": issue 474 of danielgatis/rembg.
+The numbers are those of the reports, for example "rembg 474": issue 474 of danielgatis/rembg. Here single functions are
+tested; `test_reported_runs.py` tests whole runs.
 """
 
 import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
+from soft_edges import disc, photo, pierced
 
 from processing.cleanup import bounding_box, clean_up, drop_specks, fill_holes
 from processing.composite import cut_out, over
@@ -15,18 +17,6 @@ from processing.encoders import encode
 from processing.foreground import estimate_foreground, fringe
 
 BLACK, WHITE, GREEN = (0, 0, 0), (255, 255, 255), (0, 255, 0)
-
-
-def disc(size=160, radius=50.0, softness=10.0):
-    """Return a disc whose alpha falls linearly over `softness` pixels."""
-    y, x = np.mgrid[:size, :size] - size / 2
-    return np.clip((radius - np.hypot(y, x)) / softness + 0.5, 0, 1).astype(np.float32)
-
-
-def photo(subject, behind, alpha):
-    """Mix two colours as a camera does, and round."""
-    weight = alpha[..., np.newaxis]
-    return np.rint(weight * np.array(subject, float) + (1 - weight) * np.array(behind, float)).astype(np.uint8)
 
 
 def composite_error(image, alpha, subject, behind):
@@ -84,24 +74,9 @@ def test_a_dark_subject_from_white_has_no_light_ring_over_black():
 # 6: the hole of a ring, a frame or a letter stays (rembg 167, 445, 504, 623)
 
 
-def drawn(kind):
-    """Draw a ring, a frame or a letter O at four times the size and reduce it, for soft edges."""
-    mask = Image.new("L", (640, 640))
-    pen = ImageDraw.Draw(mask)
-    shape = {"ring": pen.ellipse, "frame": pen.rectangle, "letter": pen.ellipse}[kind]
-    outer, inner = {
-        "ring": ((80, 80, 560, 560), (150, 150, 490, 490)),
-        "frame": ((60, 100, 580, 540), (110, 150, 530, 490)),
-        "letter": ((200, 80, 440, 560), (270, 150, 370, 490)),
-    }[kind]
-    shape(outer, fill=255)
-    shape(inner, fill=0)
-    return np.asarray(mask.resize((160, 160), Image.Resampling.BOX), np.float32) / 255
-
-
 @pytest.mark.parametrize("kind", ["ring", "frame", "letter"])
 def test_a_hole_stays_a_hole_with_no_old_background_around_it(kind):
-    alpha, subject = drawn(kind), (180, 140, 60)
+    alpha, subject = pierced(kind), (180, 140, 60)
     image = photo(subject, (20, 90, 200), alpha)
     cutout = cut_out(estimate_foreground(image, alpha), alpha)
     assert cutout[80, 80, 3] == 0
@@ -113,7 +88,7 @@ def test_a_hole_stays_a_hole_with_no_old_background_around_it(kind):
 
 @pytest.mark.parametrize("kind", ["ring", "frame", "letter"])
 def test_a_hole_is_filled_only_when_it_is_asked_for_and_small_enough(kind):
-    alpha = drawn(kind)
+    alpha = pierced(kind)
     hole = np.count_nonzero(alpha[40:120, 60:100] < 0.5)
     assert fill_holes(alpha, hole / 4)[80, 80] == 0
     filled = fill_holes(alpha, 160 * 160)
