@@ -33,8 +33,8 @@ SIDES = (400, 800, 1600)
 #: in one to the first. On the photos that chose it: spoilt mattes and a model's .18 to .24, true ones reduced to 320
 #: pixels .20 to .28, those of 1024 pixels from .29, true ones from .31.
 DETAIL, DETAIL_SIDES = 0.28, (240, 480)
-#: A matte is faint if the mean of 4 alpha (1 - alpha) over its soft pixels is under this: hair and haze have many values
-#: near 0 and 1 (to .57 on these photos), blurred mattes with too much contrast have steep even ramps (from .59).
+#: A matte is faint if the mean of 4 alpha (1 - alpha) over its soft pixels is under this: hair and haze have many
+#: values near 0 and 1 (to .57 on these photos), blurred mattes with too much contrast have even ramps (from .59).
 FAINT = 0.58
 #: Additions under this are noise of the network: what was solid stays solid.
 NOISE = 2 / 255
