@@ -19,6 +19,11 @@ def ignore(share: float) -> None:
     """Take no notice: the `Tick` of who does not ask."""
 
 
+def within(tick: Tick, start: float, end: float) -> Tick:
+    """Give the `Tick` for what takes a step from the share `start` to the share `end`."""
+    return lambda share: tick(start + (end - start) * share)
+
+
 def bands(height: int, row_bytes: int, tick: Tick = ignore, *, band_bytes: int = BAND_BYTES) -> Iterator[slice]:
     """Divide the rows of a picture.
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD
 
-from processing.bands import Tick, bands, ignore
+from processing.bands import Tick, bands, ignore, within
 from processing.colour import srgb_profile
 from processing.composite import TRANSPARENT, over, parse_background
 from processing.errors import EncodingError
@@ -204,12 +204,10 @@ def encode(
         If the background is unknown.
     """
     encoder = check_output(format, background)
-    pixels = make_picture(
-        cutout, encoder, background, alpha=alpha, long_side=long_side, tick=lambda share: tick(share / 2)
-    )
+    pixels = make_picture(cutout, encoder, background, alpha=alpha, long_side=long_side, tick=within(tick, 0.0, 0.5))
     file = io.BytesIO()
     tick(0.5)
-    encoder.write(pixels, file, Settings(quality, lossless, exif, lambda share: tick(0.5 + 0.5 * share)))
+    encoder.write(pixels, file, Settings(quality, lossless, exif, within(tick, 0.5, 1.0)))
     tick(1.0)
     return EncodedImage(file.getvalue(), encoder.media_type, encoder.suffix, (pixels.shape[0], pixels.shape[1]))
 
@@ -224,8 +222,8 @@ def make_picture(
     tick: Tick = ignore,
 ) -> np.ndarray:
     """Return the pixels that go into a file, as `Encoder.write` takes them; parameters and errors as in `encode`."""
-    pixels = _lay_out(encoder, cutout, alpha, background, lambda share: tick(0.6 * share))
-    pixels = _reduce(pixels, long_side, lambda share: tick(0.6 + 0.4 * share))
+    pixels = _lay_out(encoder, cutout, alpha, background, within(tick, 0.0, 0.6))
+    pixels = _reduce(pixels, long_side, within(tick, 0.6, 1.0))
     height, width = pixels.shape[:2]
     if max(height, width) > encoder.max_side:
         raise EncodingError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from processing.bands import Tick, ignore
+from processing.bands import Tick, bands, ignore, within
 from processing.cleanup import clean_up
 from processing.cleanup.punching import punch_holes
 from processing.composite import cut_out
@@ -34,8 +34,8 @@ OPTIONS = (
 #: Of these, what is measured in pixels of the photo.
 _AREAS, _LENGTHS = ("drop_specks", "fill_holes", "punch_holes"), ("shift_edge", "feather")
 
-#: Of making the matte, the part that refinement takes; the rest is clean-up.
-_REFINE_SHARE = 0.8
+#: How far making the matte is when it is enlarged, and when it is refined; the rest is clean-up.
+_ENLARGED, _REFINED = 0.2, 0.8
 
 
 def is_finished_alike(recipe: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -65,12 +65,14 @@ def finish_matte(source: SourceImage, coarse: AlphaMatte, recipe: Recipe, tick: 
     clean = _clean_up_options(recipe)
     if recipe.refine == "none" and not recipe.punch_holes and not clean:
         return coarse
-    alpha = np.asarray(AlphaMatte(coarse.small, coarse.shape))
+    seen, alpha = AlphaMatte(coarse.small, coarse.shape), np.empty(coarse.shape, np.float32)
+    for rows in bands(len(alpha), alpha[0].nbytes, within(tick, 0.0, _ENLARGED)):
+        alpha[rows] = seen[rows]
     if recipe.punch_holes:  # first, so that the edges of holes are refined too
         alpha = punch_holes(source.pixels, alpha, recipe.punch_holes)
     if recipe.refine != "none":
-        alpha = refine(source.pixels, alpha, recipe.refine, tick=lambda share: tick(_REFINE_SHARE * share))
-    tick(_REFINE_SHARE)
+        alpha = refine(source.pixels, alpha, recipe.refine, tick=within(tick, _ENLARGED, _REFINED))
+    tick(_REFINED)
     return AlphaMatte(clean_up(alpha, **clean) if clean else alpha, coarse.shape, coarse.opacity)
 
 
@@ -97,8 +99,8 @@ def make_cutout(source: SourceImage, matte: AlphaMatte | np.ndarray, recipe: Rec
     """
     if not recipe.clean_colours:
         return cut_out(source.pixels, matte, tick)
-    cutout = cut_out(source.pixels, matte, lambda share: tick(0.3 * share))
-    clean_edges(cutout, source.pixels, _without_opacity(source, matte), lambda share: tick(0.3 + 0.7 * share))
+    cutout = cut_out(source.pixels, matte, within(tick, 0.0, 0.3))
+    clean_edges(cutout, source.pixels, _without_opacity(source, matte), within(tick, 0.3, 1.0))
     return cutout
 
 
@@ -139,5 +141,5 @@ def draft(
     scaled: dict[str, Any] = {name: math.ceil(getattr(recipe, name) * scale**2) for name in _AREAS}
     scaled |= {name: getattr(recipe, name) * scale for name in _LENGTHS}
     small = Recipe.from_options({**recipe.as_dict(), **scaled})
-    matte = finish_matte(source, AlphaMatte(coarse, source.size, source.alpha), small, lambda share: tick(0.6 * share))
-    return make_cutout(source, matte, small, lambda share: tick(0.6 + 0.4 * share))
+    matte = finish_matte(source, AlphaMatte(coarse, source.size, source.alpha), small, within(tick, 0.0, 0.6))
+    return make_cutout(source, matte, small, within(tick, 0.6, 1.0))

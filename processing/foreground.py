@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from processing.bands import Tick, ignore
+from processing.bands import Tick, ignore, within
 from processing.errors import RefinementError
 from processing.matte import AlphaMatte
 from processing.tiles import (
@@ -88,13 +88,13 @@ def clean_edges(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | Alpha
     """
     _check_sizes(image, alpha)
     _check_sizes(cutout, alpha)
-    tiles = gather(image, alpha, lambda share: tick(0.4 * share))
+    tiles = gather(image, alpha, within(tick, 0.0, 0.4))
     if not tiles.count:
         return
-    levels = _tile_moments(tiles, lambda share: tick(0.4 + 0.2 * share))
+    levels = _tile_moments(tiles, within(tick, 0.4, 0.6))
     grid = _solve_grid(_grid_moments(tiles, levels.pop()))
-    colours = _solve_tiles(tiles, levels, grid, lambda share: tick(0.6 + 0.3 * share))
-    put(colours, tiles, cutout)
+    colours = _solve_tiles(tiles, levels, grid, within(tick, 0.6, 0.9))
+    put(colours, tiles, cutout, within(tick, 0.9, 1.0))
 
 
 def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignore) -> float:
@@ -127,14 +127,14 @@ def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte
     """
     _check_sizes(image, alpha)
     _check_sizes(cutout, alpha)
-    tiles = gather(image, alpha, lambda share: tick(0.5 * share))
+    tiles = gather(image, alpha, within(tick, 0.0, 0.5))
     if not tiles.count:
         return 0.0
-    coarsest = _tile_moments(tiles, lambda share: tick(0.5 + 0.2 * share))[-1]
+    coarsest = _tile_moments(tiles, within(tick, 0.5, 0.7))[-1]
     grid = _solve_grid(_grid_moments(tiles, coarsest))
     colours = pick(cutout, tiles)
     left = whole = total = 0.0
-    for chunk in tiles.chunks(lambda share: tick(0.7 + 0.3 * share)):
+    for chunk in tiles.chunks(within(tick, 0.7, 1.0)):
         part = tiles.alpha[..., chunk]
         here = grid[:, tiles.rows[chunk], tiles.columns[chunk]][:, np.newaxis, np.newaxis]
         weight = part * (1 - part) * is_soft(part)
@@ -207,16 +207,16 @@ def _solve_tiles(tiles: Tiles, levels: list[np.ndarray], grid: np.ndarray, tick:
             return doubled(framed_by_grid(grid, tiles, chunk))
         return doubled(framed_by_neighbours(coarser, neighbours, chunk))
 
-    colours = None
+    colours, done = None, 0.0
     while levels:
         level = levels.pop()
         finer = np.empty((6, *level.shape[1:]), np.float32)
-        for chunk in tiles.chunks():
+        for chunk in tiles.chunks(within(tick, done, done + 0.1)):
             finer[..., chunk] = _solve(level[..., chunk], prior(colours, chunk), TILE // level.shape[1])
-        colours = finer
+        colours, done = finer, done + 0.1
         del level  # the last one takes more memory than all that is left to do
     result = np.empty(tiles.image.shape, np.uint8)
-    for chunk in tiles.chunks(tick):
+    for chunk in tiles.chunks(within(tick, done, 1.0)):
         result[..., chunk] = _solve_pixels(tiles.image[..., chunk], tiles.alpha[..., chunk], prior(colours, chunk))
     return result
 

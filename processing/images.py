@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from processing.bands import Tick, ignore
+from processing.bands import Tick, ignore, within
 from processing.colour import srgb_profile, to_srgb
 from processing.errors import Cancelled, ImageError
 from processing.formats import SUPPORTED, ImageFormat, describe, find_format
@@ -135,10 +135,10 @@ def decode(data: bytes, *, name: str = "photo", limits: DecodeLimits | None = No
     ImageError
         If the file is empty, of another type, over a limit or broken.
     """
-    image_format, image, remark = open_photo(data, name=name, limits=limits, tick=lambda share: tick(0.8 * share))
+    image_format, image, remark = open_photo(data, name=name, limits=limits, tick=within(tick, 0.0, 0.8))
     with _explained(name, image_format):
         image.load()
-        pixels, alpha, profile = to_srgb(image, name, lambda share: tick(0.8 + 0.2 * share))
+        pixels, alpha, profile = to_srgb(image, name, within(tick, 0.8, 1.0))
     return SourceImage(pixels, alpha, data, name, image_format.media_type, image_format.suffix, profile, remark)
 
 

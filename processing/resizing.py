@@ -21,8 +21,9 @@ def shrink(
 
     Parameters
     ----------
-    pixels : ndarray of uint8, shape (H, W, 3) or (H, W, 4)
-        Image, or cutout with straight alpha: colours count by their alpha, so that hidden ones do not bleed in.
+    pixels : ndarray of uint8, shape (H, W, 3), (H, W, 4) or (H, W)
+        Image, or cutout with straight alpha: colours count by their alpha, so that hidden ones do not bleed in; or
+        alpha matte.
     size : tuple of int
         Width and height wanted, in pixels.
     resample : PIL.Image.Resampling
@@ -55,7 +56,7 @@ def shrink_to_fit(pixels: np.ndarray, long_side: int, tick: Tick = ignore) -> Im
 
 def _average(pixels: np.ndarray, across: int, down: int, tick: Tick) -> Image.Image:
     """Average blocks of so many pixels; of a cutout the result is premultiplied with alpha (mode RGBa)."""
-    row_bytes, premultiplied = pixels[0].nbytes, pixels.shape[2] == 4
+    row_bytes, premultiplied = pixels[0].nbytes, pixels.shape[2:] == (4,)
     whole_blocks = max(1, BAND_BYTES // row_bytes // down) * down * row_bytes
     parts = []
     for rows in bands(len(pixels), row_bytes, tick, band_bytes=whole_blocks):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from processing.bands import Tick, ignore
+from processing.bands import Tick, ignore, within
 from processing.encoders import encode_preview, to_16_bit
 from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
@@ -90,13 +90,13 @@ class ArtifactStore:
         """
         source = result.source
         before, after = previews or (
-            encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=lambda share: tick(0.2 * share)),
-            encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=lambda share: tick(0.2 + 0.2 * share)),
+            encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=within(tick, 0.0, 0.2)),
+            encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=within(tick, 0.2, 0.4)),
         )
-        encoded = result.encode(lambda share: tick(0.4 + 0.3 * share))
-        levels = to_16_bit(result.matte, lambda share: tick(0.7 + 0.1 * share))
-        alpha = encode_png(levels, tick=lambda share: tick(0.8 + 0.1 * share))
-        thumbnail = encode_preview(result.pixels, long_side=THUMBNAIL_SIDE, tick=lambda share: tick(0.9 + 0.1 * share))
+        encoded = result.encode(within(tick, 0.4, 0.7))
+        levels = to_16_bit(result.matte, within(tick, 0.7, 0.8))
+        alpha = encode_png(levels, tick=within(tick, 0.8, 0.9))
+        thumbnail = encode_preview(result.pixels, long_side=THUMBNAIL_SIDE, tick=within(tick, 0.9, 1.0))
         coarse = result.coarse.small if result.coarse is not None else np.asarray(result.matte)
         contents = {
             "source": ("source" + source.suffix, source.data),

@@ -7,7 +7,7 @@ however small a block is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,9 +106,14 @@ def gather(image: np.ndarray, alpha: np.ndarray | AlphaMatte, tick: Tick = ignor
         found.append((np.full(len(columns), number), columns, _last(colour[:, columns]), _last(matte[:, columns])))
         few = _last(colour[_SAMPLED, :, _SAMPLED]), _last(matte[_SAMPLED, :, _SAMPLED])
         samples.append((few[0].reshape(3, -1, few[0].shape[-1]).swapaxes(0, 1), few[1].reshape(-1, few[1].shape[-1])))
-    rows, columns, colours, mattes = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
-    sampled_image, sampled_alpha = (np.stack(parts, axis=-2) for parts in zip(*samples, strict=True))
+    rows, columns, colours, mattes = (_joined(parts, np.concatenate, -1, tick) for parts in zip(*found, strict=True))
+    sampled_image, sampled_alpha = (_joined(parts, np.stack, -2, tick) for parts in zip(*samples, strict=True))
     return Tiles(rows, columns, colours, mattes, sampled_image, sampled_alpha)
+
+
+def _joined(parts: Sequence[np.ndarray], join: Callable[..., np.ndarray], axis: int, tick: Tick) -> np.ndarray:
+    tick(1.0)
+    return join(parts, axis=axis)
 
 
 def pick(image: np.ndarray, tiles: Tiles) -> np.ndarray:
@@ -117,13 +122,14 @@ def pick(image: np.ndarray, tiles: Tiles) -> np.ndarray:
     return np.concatenate(parts, axis=-1)
 
 
-def put(colours: np.ndarray, tiles: Tiles, image: np.ndarray) -> None:
+def put(colours: np.ndarray, tiles: Tiles, image: np.ndarray, tick: Tick = ignore) -> None:
     """Write the soft pixels of the tiles, uint8 (3, TILE, TILE, N), into `image`, uint8 (H, W, 3), which is changed.
 
     Of a cutout, uint8 (H, W, 4), pixels whose alpha is 0 keep their colour: there is nothing of the photo in it.
     """
     soft = tiles.soft
     for band, some in _bands(tiles):
+        tick(some.start / tiles.count)
         rows, painted = image[band], soft[..., some].transpose(0, 2, 1)
         blocks = _blocks(rows)
         part = blocks[:, tiles.columns[some]]

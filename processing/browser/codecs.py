@@ -11,7 +11,7 @@ import cutout_bridge as bridge
 import numpy as np
 from pyodide.ffi import JsException, to_js
 
-from processing.bands import Tick, bands, ignore
+from processing.bands import Tick, bands, ignore, within
 from processing.encoders import check_output, make_picture
 from processing.errors import ImageError
 from processing.images import (
@@ -137,7 +137,7 @@ async def encode_file(result: Result, recipe: Recipe, tick: Tick = ignore) -> An
         recipe.background,
         alpha=result.matte,
         long_side=recipe.long_side,
-        tick=lambda share: tick(0.2 * share),
+        tick=within(tick, 0.0, 0.2),
     )
     # zlib as WebAssembly at its quickest takes a fifth of the time of the browser's CompressionStream, which has no
     # setting for it. The file is larger where the photo is smooth, smaller where it is noisy; see docs/browser.md.
@@ -147,7 +147,7 @@ async def encode_file(result: Result, recipe: Recipe, tick: Tick = ignore) -> An
         icc_profile=encoder.icc_profile,
         exif=result.exif(recipe),
         quick=True,
-        tick=lambda share: tick(0.2 + 0.8 * share),
+        tick=within(tick, 0.2, 1.0),
     ):
         pieces.append(to_js(piece))
         await breath.take()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from processing.bands import Tick, ignore
+from processing.bands import Tick, bands, ignore, within
 from processing.errors import RefinementError
 from processing.refinement.tiles import CELL, MARGIN, SURE, cells_of, spread, tiles, uncertain_cells, weights
 from processing.resizing import shrink
@@ -49,7 +49,7 @@ def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) ->
         If onnxruntime is missing, or the weights are missing or damaged.
     """
     sizes = working_sizes(alpha.shape[:2])
-    fine_image, coarse = reduce(image, alpha, sizes[-1])
+    fine_image, coarse = reduce(image, alpha, sizes[-1], within(tick, 0.0, 0.3))
     faint, detailed = is_faint(coarse), is_detailed(coarse)
     if faint and detailed:
         return alpha.copy()
@@ -57,13 +57,12 @@ def refine_learned(image: np.ndarray, alpha: np.ndarray, tick: Tick = ignore) ->
         sizes = sizes[-1:]  # a coarse look would lose what is fine
     fine_alpha = coarse
     for number, size in enumerate(sizes):
-
-        def told(share: float, done: int = number) -> None:
-            tick((done + share) / len(sizes))
-
-        fine_alpha = _pass(*reduce(fine_image, fine_alpha, size), fine_alpha, told)
-    refined = alpha.copy()
-    _add(refined, fine_alpha - coarse)
+        looking = within(tick, 0.3 + 0.5 * number / len(sizes), 0.3 + 0.5 * (number + 1) / len(sizes))
+        fine_alpha = _pass(*reduce(fine_image, fine_alpha, size), fine_alpha, looking)
+    refined = np.empty_like(alpha)
+    for rows in bands(len(alpha), alpha[0].nbytes, within(tick, 0.8, 0.9)):
+        refined[rows] = alpha[rows]
+    _add(refined, fine_alpha - coarse, within(tick, 0.9, 1.0))
     return refined
 
 
@@ -108,12 +107,21 @@ def scaled(shape: tuple[int, ...], side: int) -> tuple[int, int]:
     return max(1, round(shape[0] * ratio)), max(1, round(shape[1] * ratio))
 
 
-def reduce(image: np.ndarray, alpha: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Make photo and matte as small as a (height, width), averaging; of that size, they come back as they are."""
+def reduce(
+    image: np.ndarray, alpha: np.ndarray, size: tuple[int, int], tick: Tick = ignore
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make photo and matte as small as a (height, width), averaging; of that size, they come back as they are.
+
+    A reduced matte is made of steps of 1/255.
+    """
     if alpha.shape == size:
         return image, alpha
-    small = Image.fromarray(alpha).resize(size[::-1], Image.Resampling.BOX, reducing_gap=2.0)
-    return np.asarray(shrink(image, size[::-1], Image.Resampling.BOX, gap=2.0)), np.asarray(small).clip(0, 1)
+    small = shrink(image, size[::-1], Image.Resampling.BOX, gap=2.0, tick=within(tick, 0.0, 0.5))
+    levels = np.empty(alpha.shape, np.uint8)
+    for rows in bands(len(alpha), alpha[0].nbytes, within(tick, 0.5, 0.8)):
+        levels[rows] = alpha[rows] * np.float32(255) + np.float32(0.5)
+    few = shrink(levels, size[::-1], Image.Resampling.BOX, gap=2.0, tick=within(tick, 0.8, 1.0))
+    return np.asarray(small), np.asarray(few, np.float32) / np.float32(255)
 
 
 def _residual(
@@ -136,14 +144,16 @@ def _residual(
     return residual
 
 
-def _add(alpha: np.ndarray, residual: np.ndarray) -> None:
+def _add(alpha: np.ndarray, residual: np.ndarray, tick: Tick = ignore) -> None:
     """Enlarge a residual to the size of a matte, tile by tile where it is not 0, and add it in place."""
     if alpha.shape == residual.shape:
         np.clip(alpha + residual, 0, 1, out=alpha)
         return
     down, across = alpha.shape[0] / residual.shape[0], alpha.shape[1] / residual.shape[1]
     picture = Image.fromarray(residual)
-    for part in tiles(spread(cells_of(residual != 0), 1)):
+    parts = list(tiles(spread(cells_of(residual != 0), 1)))
+    for number, part in enumerate(parts):
+        tick(number / len(parts))
         bottom, right = min(part[0].stop, residual.shape[0]), min(part[1].stop, residual.shape[1])
         rows = slice(round(part[0].start * down), round(bottom * down))
         columns = slice(round(part[1].start * across), round(right * across))
