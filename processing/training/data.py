@@ -48,8 +48,8 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read every pair that the manifest of a folder or zip file names.
+def read_pairs(path: Path, column: str = "mask") -> list[Pair]:
+    """Read every pair that the manifest of a folder or zip file names, its masks in a column of that name.
 
     Raises
     ------
@@ -58,16 +58,16 @@ def read_pairs(path: Path) -> list[Pair]:
     """
     files = _files(path)
     rows = list(csv.DictReader(io.StringIO(_read(files, "manifest.csv", path).decode("utf-8"))))
-    if not rows or not {"id", "image", "mask"} <= set(rows[0]):
+    if not rows or not {"id", "image", column} <= set(rows[0]):
         raise DatasetError(
-            f"{path / 'manifest.csv'} needs the columns id, image and mask (source is optional) and rows."
+            f"{path / 'manifest.csv'} needs the columns id, image and {column} (source is optional) and rows."
         )
     return [
         Pair(
             row["id"],
             row.get("source") or path.stem,
             _read(files, row["image"], path),
-            _read(files, row["mask"], path),
+            _read(files, row[column], path),
         )
         for row in rows
     ]

@@ -1,17 +1,20 @@
 """Pictures of soft edges with exact alpha, and coarse mattes as models make them: what the refiner learns from.
 
 A sample is a composite of two pictures along a rendered matte: outlines with hair, fur, lace, wires, glass, blur and
-motion. Its coarse matte is the true one made small, spoilt as models spoil it, and enlarged again.
+motion; or a part of a photo whose alpha was measured, before its own background or another one. Its coarse matte is the
+true one made small, spoilt as models spoil it, and enlarged again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from processing.foreground import estimate_foreground
 from processing.training.augment import Picture, camera, light
 from processing.training.data import decode_picture
 from processing.training.rendering.outlines import OUTLINES, blob
@@ -23,9 +26,27 @@ SIDE = 128  # of a sample, in pixels
 _MARGIN = 16  # drawn around it, so that its rim is spoilt as the rest is
 _FINE = 3  # strokes are drawn so many times larger
 _STREAK = 32  # half of the longest motion, in pixels
+_MEASURED = 0.3  # of the samples, where there are measured mattes
 
 
-def sample(rng: np.random.Generator, photos: Sequence[bytes]) -> tuple[Picture, Field, Field]:
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A photo, uint8 (H, W, 3), its measured alpha, float32 (H, W), and its foreground's colours, uint8 (H, W, 3)."""
+
+    image: Picture
+    alpha: Field
+    foreground: Picture
+
+    @classmethod
+    def of(cls, image: Picture, alpha: Picture) -> Measured:
+        """Estimate the foreground of a photo with an alpha matte, uint8 (H, W)."""
+        matte = np.asarray(alpha / 255, np.float32)
+        return cls(image, matte, estimate_foreground(image, matte))
+
+
+def sample(
+    rng: np.random.Generator, photos: Sequence[bytes], measured: Sequence[Measured] = ()
+) -> tuple[Picture, Field, Field]:
     """Draw one sample.
 
     Parameters
@@ -34,6 +55,8 @@ def sample(rng: np.random.Generator, photos: Sequence[bytes]) -> tuple[Picture, 
         Where the chance comes from.
     photos : sequence of bytes
         Encoded pictures whose parts serve as foregrounds and backgrounds; rendered textures do where there are none.
+    measured : sequence of Measured
+        Photos with their mattes; where there are any, three in ten samples are parts of them.
 
     Returns
     -------
@@ -43,6 +66,39 @@ def sample(rng: np.random.Generator, photos: Sequence[bytes]) -> tuple[Picture, 
         The spoilt and the true matte, in [0, 1].
     """
     side = SIDE + 2 * _MARGIN
+    if measured and rng.random() < _MEASURED:
+        image, alpha = _photographed(rng, photos, measured[int(rng.integers(len(measured)))], side)
+    else:
+        image, alpha = _composite(rng, photos, side)
+    coarse = spoil(rng, alpha)
+    inner = slice(_MARGIN, -_MARGIN)
+    return camera(rng, light(rng, image[inner, inner])), coarse[inner, inner], alpha[inner, inner]
+
+
+def _photographed(
+    rng: np.random.Generator, photos: Sequence[bytes], whole: Measured, side: int
+) -> tuple[Picture, Field]:
+    """Cut a square with a soft edge out of a photo, larger or smaller and turned, maybe before another background."""
+    soft = np.argwhere((whole.alpha > 0.02) & (whole.alpha < 0.98))
+    part = min(round(side * np.exp(rng.uniform(np.log(0.7), np.log(2.5)))), *whole.alpha.shape)
+    middle = soft[rng.integers(len(soft))] + rng.normal(0, part / 6, 2)
+    top, left = np.clip(np.rint(middle - part / 2), 0, np.array(whole.alpha.shape) - part).astype(int)
+    quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
+
+    def seen(picture: NDArray) -> Field:
+        cut = np.ascontiguousarray(picture[top : top + part, left : left + part])
+        cut = cv2.resize(cut, (side, side), interpolation=cv2.INTER_AREA if part > side else cv2.INTER_LINEAR)
+        return np.asarray(np.rot90(cut[:, ::-1] if mirrored else cut, quarters), np.float32)
+
+    alpha = seen(whole.alpha)
+    if rng.random() < 0.5:
+        return seen(whole.image).astype(np.uint8), alpha
+    foreground, background = seen(whole.foreground), picture(rng, photos, side)
+    return np.rint(background + alpha[..., None] * (foreground - background)).astype(np.uint8), alpha
+
+
+def _composite(rng: np.random.Generator, photos: Sequence[bytes], side: int) -> tuple[Picture, Field]:
+    """Lay one picture over another with a rendered matte."""
     alpha, shade = matte(rng, side)
     foreground = picture(rng, photos, side)
     if rng.random() < 0.5:  # a coat: one colour and its shades
@@ -52,10 +108,7 @@ def sample(rng: np.random.Generator, photos: Sequence[bytes]) -> tuple[Picture, 
     background = picture(rng, photos, side)
     if rng.random() < 0.5:
         background = cv2.GaussianBlur(background, (0, 0), rng.uniform(0.7, 8))
-    image = np.rint(background + alpha[..., None] * (foreground - background)).astype(np.uint8)
-    coarse = spoil(rng, alpha)
-    inner = slice(_MARGIN, -_MARGIN)
-    return camera(rng, light(rng, image[inner, inner])), coarse[inner, inner], alpha[inner, inner]
+    return np.rint(background + alpha[..., None] * (foreground - background)).astype(np.uint8), alpha
 
 
 def picture(rng: np.random.Generator, photos: Sequence[bytes], side: int) -> Field:
@@ -174,7 +227,8 @@ def _soften(rng: np.random.Generator, alpha: Field) -> Field:
     if rng.random() < 0.3:
         where = np.clip(fractal(rng, alpha.shape) * 3 - 1, 0, 1)
         soft = alpha + where * (soft - alpha)
-    return np.asarray(soft, np.float32)
+    # A long kernel is applied by way of frequencies, which leaves the range by rounding.
+    return np.asarray(np.clip(soft, 0, 1), np.float32)
 
 
 def _glaze(rng: np.random.Generator, alpha: Field) -> Field:

@@ -21,7 +21,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from processing.errors import DatasetError, ModelError
-from processing.training.data import read_backgrounds
-from processing.training.edges import sample
+from processing.training.data import read_backgrounds, read_pairs
+from processing.training.edges import Measured, sample
 from processing.training.export import halve, simplify
 from processing.training.network import convolution, enlarge
 
@@ -128,14 +128,14 @@ class Refiner(nn.Module):
 class Samples(IterableDataset[tuple[Tensor, Tensor]]):
     """Endless samples: float32 (4, S, S), image and coarse matte, and float32 (1, S, S), the true one."""
 
-    def __init__(self, photos: list[bytes], seed: int) -> None:
-        self.photos, self.seed = photos, seed
+    def __init__(self, photos: list[bytes], measured: list[Measured], seed: int) -> None:
+        self.photos, self.measured, self.seed = photos, measured, seed
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         while True:
-            image, coarse, alpha = sample(rng, self.photos)
+            image, coarse, alpha = sample(rng, self.photos, self.measured)
             if 0.002 < alpha.mean() < 0.998:  # a sample without an edge teaches little
                 seen = np.concatenate([image.transpose(2, 0, 1).astype(np.float32) / 255, coarse[None]])
                 yield torch.from_numpy(seen), torch.from_numpy(alpha[None].copy())
@@ -163,7 +163,9 @@ def distance(refined: Tensor, alpha: Tensor) -> Tensor:
     return (weight * error.abs()).mean() + 0.5 * slopes
 
 
-def train(photos: list[bytes], options: Options, begin_with: Path | None = None) -> Refiner:
+def train(
+    photos: list[bytes], options: Options, begin_with: Path | None = None, measured: Sequence[Measured] = ()
+) -> Refiner:
     """Train a refiner until its steps or its time are used up, and give the running average of its weights.
 
     It begins with the weights of an earlier run where their file is given.
@@ -177,7 +179,8 @@ def train(photos: list[bytes], options: Options, begin_with: Path | None = None)
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
     )
     optimiser = torch.optim.AdamW(network.parameters(), options.rate, weight_decay=1e-3)
-    batches = iter(DataLoader(Samples(photos, options.seed), options.batch, num_workers=2, prefetch_factor=8))
+    samples = Samples(photos, list(measured), options.seed)
+    batches = iter(DataLoader(samples, options.batch, num_workers=2, prefetch_factor=8))
     started, running = time.monotonic(), 0.0
     for step in range(options.steps):
         spent = max(step / options.steps, (time.monotonic() - started) / options.seconds)
@@ -198,6 +201,22 @@ def train(photos: list[bytes], options: Options, begin_with: Path | None = None)
     refiner = average.module
     assert isinstance(refiner, Refiner)
     return refiner.eval()
+
+
+def read_measured(folder: Path, ids: Sequence[str] | None = None) -> list[Measured]:
+    """Read photos and their alpha: those that a folder's manifest names, or of those the ones with certain ids.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such manifest, or it names none of the ids.
+    """
+    pairs = read_pairs(folder, "alpha")
+    wanted = [pair for pair in pairs if ids is None or pair.id in ids]
+    if not wanted:
+        names = ", ".join(pair.id for pair in pairs)
+        raise DatasetError(f"{folder / 'manifest.csv'} has no row of the ids that --only names. It has {names}.")
+    return [Measured.of(*pair.decode()) for pair in wanted]
 
 
 def export(refiner: Refiner, out: Path) -> str:
@@ -240,6 +259,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m processing.training.refiner", description=__doc__.split(":")[0])
     add = made.add_argument
     add("--photos", type=Path, nargs="*", default=[], help="folders or zip files of pictures for the composites")
+    add("--mattes", type=Path, help="folder with photos, their alpha, and a manifest.csv (id, image, alpha)")
+    add("--only", nargs="+", metavar="ID", help="rows of that manifest; otherwise all")
     add("--out", type=Path, required=True, help="where the ONNX file and the checkpoint go")
     add("--steps", type=int, default=Options.steps, help="steps at most")
     add("--minutes", type=float, default=Options.seconds / 60, help="minutes at most")
@@ -255,7 +276,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         photos = [data for path in given.photos for data in read_backgrounds(path)]
-        refiner = train(photos, Options(given.steps, 60 * given.minutes, seed=given.seed), given.begin_with)
+        measured = read_measured(given.mattes, given.only) if given.mattes else []
+        options = Options(given.steps, 60 * given.minutes, seed=given.seed)
+        refiner = train(photos, options, given.begin_with, measured)
         given.out.mkdir(parents=True, exist_ok=True)
         torch.save(refiner.state_dict(), given.out / "refiner.pt")
         digest = export(refiner, given.out / "refiner.onnx")
