@@ -159,7 +159,7 @@ class ServerRuntime:
             with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
                 source = decode(data, name=name, tick=tick)
             with steps("Drawing the preview", 0.6, 1.0, "preview") as tick:
-                return encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=tick), source.remark
+                return encode_preview(source.visible, long_side=PREVIEW_SIDE, tick=tick), source.remark
 
         return self.queue.submit(work, owner=owner, kind="read")
 

@@ -100,11 +100,11 @@ def make_cutout(source: SourceImage, matte: AlphaMatte | np.ndarray, recipe: Rec
     if not recipe.clean_colours:
         return cut_out(source.pixels, matte, tick)
     cutout = cut_out(source.pixels, matte, within(tick, 0.0, 0.3))
-    clean_edges(cutout, source.pixels, _without_opacity(source, matte), within(tick, 0.3, 1.0))
+    clean_edges(cutout, source.pixels, without_opacity(source, matte), within(tick, 0.3, 1.0))
     return cutout
 
 
-def _without_opacity(source: SourceImage, matte: AlphaMatte | np.ndarray) -> AlphaMatte | np.ndarray:
+def without_opacity(source: SourceImage, matte: AlphaMatte | np.ndarray) -> AlphaMatte | np.ndarray:
     """Leave the photo's own transparency out: where that makes a pixel faint, its colour is pure all the same."""
     if source.alpha is None:
         return matte

@@ -112,7 +112,7 @@ def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte
     Parameters
     ----------
     cutout : ndarray of uint8, shape (H, W, 4) or (H, W, 3)
-        Cutout with straight alpha, of which only the colour is looked at.
+        Cutout with straight alpha; where its own alpha is 0 nothing is looked at, elsewhere the colour.
     image : ndarray of uint8, shape (H, W, 3)
         The photo it was cut out of, sRGB.
     alpha : ndarray of float32, shape (H, W), or AlphaMatte
@@ -132,14 +132,16 @@ def fringe(cutout: np.ndarray, image: np.ndarray, alpha: np.ndarray | AlphaMatte
         return 0.0
     coarsest = _tile_moments(tiles, within(tick, 0.5, 0.7))[-1]
     grid = _solve_grid(_grid_moments(tiles, coarsest))
-    colours = pick(cutout, tiles)
+    cut = pick(cutout, tiles)
     left = whole = total = 0.0
     for chunk in tiles.chunks(within(tick, 0.7, 1.0)):
         part = tiles.alpha[..., chunk]
         here = grid[:, tiles.rows[chunk], tiles.columns[chunk]][:, np.newaxis, np.newaxis]
         weight = part * (1 - part) * is_soft(part)
+        if len(cut) == 4:
+            weight *= cut[3, ..., chunk] > 0
         direction = (here[3:] - here[:3]) * weight
-        left += float(np.sum((colours[..., chunk] - here[:3]) * direction, dtype=np.float64))
+        left += float(np.sum((cut[:3, ..., chunk] - here[:3]) * direction, dtype=np.float64))
         whole += float(np.sum((tiles.image[..., chunk] - here[:3]) * direction, dtype=np.float64))
         total += float(np.sum(weight, dtype=np.float64))
     # Less than a level of 255 between the photo and its foreground is no fringe but rounding.

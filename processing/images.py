@@ -101,6 +101,11 @@ class SourceImage:
         """Height and width, in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
+    @property
+    def visible(self) -> np.ndarray:
+        """The photo with its own transparency: uint8 (H, W, 4), straight alpha; (H, W, 3) if it has none."""
+        return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file's bytes, in hexadecimal."""

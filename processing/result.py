@@ -121,7 +121,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Show before and after in a notebook cell."""
-        before = _data_url(encode_preview(self.source.pixels, long_side=480))
+        before = _data_url(encode_preview(self.source.visible, long_side=480))
         after = _data_url(encode_preview(self.pixels, long_side=480))
         checker = "repeating-conic-gradient(#c8c8c8 0 25%, #fff 0 50%) 0 0 / 20px 20px"
         figure = (
@@ -134,7 +134,7 @@ class Result:
         return (
             "<div style='display:flex;flex-wrap:wrap;gap:16px'>"
             + figure.format(
-                url=before, alt="Before", fill="none", caption=f"{escape(self.source.name)}, {width} x {height}"
+                url=before, alt="Before", fill=checker, caption=f"{escape(self.source.name)}, {width} x {height}"
             )
             + figure.format(
                 url=after, alt="After", fill=checker, caption=f"{escape(self.model.title)} on {self.provider}"

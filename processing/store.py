@@ -25,7 +25,7 @@ from processing.bands import Tick, ignore, within
 from processing.encoders import encode_preview, to_16_bit
 from processing.errors import ModelError, RecipeError, StoreError
 from processing.files import write_atomically
-from processing.finish import make_cutout
+from processing.finish import make_cutout, without_opacity
 from processing.foreground import fringe
 from processing.images import decode
 from processing.matte import AlphaMatte
@@ -90,7 +90,7 @@ class ArtifactStore:
         """
         source = result.source
         before, after = previews or (
-            encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=within(tick, 0.0, 0.2)),
+            encode_preview(source.visible, long_side=PREVIEW_SIDE, tick=within(tick, 0.0, 0.2)),
             encode_preview(result.pixels, long_side=PREVIEW_SIDE, tick=within(tick, 0.2, 0.4)),
         )
         encoded = result.encode(within(tick, 0.4, 0.7))
@@ -107,7 +107,8 @@ class ArtifactStore:
             "preview": ("preview.webp", after),
             "thumbnail": ("thumbnail.webp", thumbnail),
         }
-        record = describe(result, contents, owner, fringe(result.pixels, source.pixels, result.matte))
+        left = fringe(result.pixels, source.pixels, without_opacity(source, result.matte))
+        record = describe(result, contents, owner, left)
         self._write(record, dict(contents.values()))
         return record
 

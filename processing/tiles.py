@@ -117,8 +117,8 @@ def _joined(parts: Sequence[np.ndarray], join: Callable[..., np.ndarray], axis: 
 
 
 def pick(image: np.ndarray, tiles: Tiles) -> np.ndarray:
-    """Take the colours of the same tiles out of another image, uint8 (H, W, 3 or 4): uint8 (3, TILE, TILE, N)."""
-    parts = [_last(_blocks(image[band, :, :3])[:, tiles.columns[some]]) for band, some in _bands(tiles)]
+    """Take the same tiles out of another image, uint8 (H, W, C): uint8 (C, TILE, TILE, N)."""
+    parts = [_last(_blocks(image[band])[:, tiles.columns[some]]) for band, some in _bands(tiles)]
     return np.concatenate(parts, axis=-1)
 
 

@@ -62,7 +62,7 @@ class BrowserRuntime:
             with steps("Reading the photo", 0.1, 0.6, "decode") as tick:
                 source = await self._engine.decode(data, name, LIMITS, tick)
             with steps("Drawing the preview", 0.6, 1.0, "preview") as tick:
-                return await encode_preview(source.pixels, long_side=PREVIEW_SIDE, tick=tick), source.remark
+                return await encode_preview(source.visible, long_side=PREVIEW_SIDE, tick=tick), source.remark
 
         return self.queue.submit(work, owner=owner, kind="read")
 

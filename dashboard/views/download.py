@@ -179,7 +179,7 @@ class DownloadView(pn.viewable.Viewer):
 
 def _describe_run(record: ArtifactRecord) -> str:
     """Say which model made the result, and where it really ran."""
-    seconds = record.timings_s.get("predict")
+    seconds = sum(record.timings_s.values())
     took = f" in {seconds:.2g} s" if seconds else ""
     made = f"Made by {record.model['name']} on {record.provider.removesuffix('ExecutionProvider')}{took}."
     if record.fringe is not None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboard.samples import find_sample
+
 
 @pytest.fixture
 def settle_draft():
@@ -45,6 +47,22 @@ def test_a_changed_option_is_shown_before_it_is_applied(controller, run_cat, set
     assert not controller.drafts.is_wanted
     assert controller.drafts.picture is None
     assert session.runs == runs, "neither the draft nor the run after it asks the model"
+
+
+def test_a_draft_keeps_the_transparency_of_the_photo(controller, settle_draft, settle):
+    with Image.open(io.BytesIO(find_sample("cat").read())) as image:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+    controller.load(file.getvalue(), "cat.png")
+    settle(controller)
+    controller.run()
+    settle(controller)
+    controller.recipe.feather = 3
+    settle_draft(controller)
+    middle = alpha_of(controller.drafts.picture)[:, 225].astype(int)
+    assert np.abs(middle - alpha_of(controller.after)[:, 225]).mean() < 6
+    assert middle[20:40].max() < 60
 
 
 def test_an_option_taken_back_shows_the_result_again(controller, run_cat, settle_draft):

@@ -146,3 +146,13 @@ def test_fringe_is_0_where_both_colours_are_one():
     image = np.full((40, 40, 3), 77, np.uint8)
     alpha = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (40, 1))
     assert fringe(image, image, alpha) == 0
+
+
+def test_fringe_takes_no_notice_of_what_cannot_be_seen():
+    foreground, background, alpha = scene()
+    image = mixed(foreground, background, alpha)
+    cutout = cut_out(image, alpha)
+    hidden = np.arange(image.shape[1]) % 2 == 0
+    cutout[:, hidden] = 0
+    cutout[:, ~hidden, :3] = np.rint(foreground[:, ~hidden])
+    assert fringe(cutout, image, alpha) < 0.02

@@ -99,6 +99,12 @@ def test_notebook_cell_shows_before_and_after(fake_result):
     assert "No clear subject" not in html
 
 
+def test_notebook_cell_shows_the_transparency_of_the_photo(fake_result):
+    picture = np.dstack([gradient(40, 60), np.tile(np.arange(60, dtype=np.uint8) * 4, (40, 1))])
+    before, _ = pictures_in(fake_result(picture)._repr_html_())
+    np.testing.assert_allclose(np.asarray(before)[..., 3], picture[..., 3], atol=4)
+
+
 def test_notebook_cell_shows_a_large_photo_small(fake_result):
     for image in pictures_in(fake_result(gradient(500, 1000))._repr_html_()):
         width, height = image.size

@@ -400,6 +400,15 @@ def test_load_gives_the_result_again(store, fake_result, photo):
     assert loaded.source.name == "ball.png"
 
 
+def test_a_transparent_photo_is_shown_and_measured_as_one(store, fake_result):
+    """Its own soft transparency holds nothing of a background that a run could leave behind."""
+    result = fake_result(transparent(), np.ones((40, 60), np.float32))
+    record = store.save(result)
+    before = np.asarray(opened(store.read(record, "before")).convert("RGBA"))
+    np.testing.assert_allclose(before[..., 3], transparent()[..., 3], atol=4)
+    assert record.fringe == 0
+
+
 def visible_colours(result):
     return result.pixels[..., :3][result.pixels[..., 3] > 1]
 
