@@ -1,10 +1,9 @@
 """The served page: `panel serve dashboard/app.py`. Run once for every visit."""
 
 import panel as pn
-import panel_material_ui as pmui
 
 from dashboard import Dashboard
-from dashboard.page import THEME
+from dashboard.page import on_a_page
 from dashboard.visitor import Visitor
 from processing.sessions.pool import warm_up
 
@@ -17,10 +16,7 @@ warm_up()
 
 visitor = Visitor()
 
-pmui.Page(
-    title="Cutout",
-    main=[Dashboard(owner=visitor.param.owner), visitor],
-    main_width=1200,
-    theme_config=THEME,
-    meta_description="Remove the background of photos on your own machine.",
-).servable()
+page = on_a_page(
+    Dashboard(owner=visitor.param.owner), visitor, description="Remove the background of photos on your own machine."
+)
+page.servable()

@@ -1,4 +1,4 @@
-"""The dashboard: the views put together around one controller."""
+"""The dashboard: the views put together around one controller; and a page of its own for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import panel_material_ui as pmui
 import param
 from panel.io import PeriodicCallback
 
+from dashboard.components.colours import Colours
 from dashboard.controller import Controller
 from dashboard.views.compare import CompareView
 from dashboard.views.download import DownloadView
@@ -106,3 +107,22 @@ class Dashboard(pn.viewable.Viewer):
 
     def __panel__(self):
         return self._layout
+
+
+def on_a_page(*parts: pn.viewable.Viewable | pn.viewable.Viewer, description: str) -> pmui.Page:
+    """Put the dashboard, and what else belongs to it, on a page with a title and a switch for dark colours.
+
+    Parameters
+    ----------
+    *parts
+        What the page shows.
+    description : str
+        A sentence for search engines.
+    """
+    return pmui.Page(
+        title="Cutout",
+        main=[*parts, Colours()],
+        main_width=1200,
+        theme_config=THEME,
+        meta_description=description,
+    )
