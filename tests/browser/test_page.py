@@ -99,6 +99,13 @@ def run(visitor: Visitor, tmp_path: Path) -> Image.Image:
         return cutout.copy()
 
 
+def test_page_has_the_colours_of_the_system(visitor):
+    visitor.page.emulate_media(color_scheme="dark")
+    expect(visitor.page.locator("body")).to_have_css("background-color", "rgb(18, 18, 18)")
+    visitor.page.emulate_media(color_scheme="light")
+    expect(visitor.page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+
+
 def test_a_phone_photo_becomes_the_cutout_that_the_library_makes(visitor, tmp_path):
     photo = phone_photo()
     upload(visitor, "holiday.jpg", photo)
