@@ -21,7 +21,7 @@ def shrink(
 
     Parameters
     ----------
-    pixels : ndarray of uint8, shape (H, W, 3), (H, W, 4) or (H, W)
+    pixels : ndarray of uint8, shape (H, W, 3) or (H, W, 4), or of float32, shape (H, W)
         Image, or cutout with straight alpha: colours count by their alpha, so that hidden ones do not bleed in; or
         alpha matte.
     size : tuple of int

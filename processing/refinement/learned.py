@@ -110,18 +110,15 @@ def scaled(shape: tuple[int, ...], side: int) -> tuple[int, int]:
 def reduce(
     image: np.ndarray, alpha: np.ndarray, size: tuple[int, int], tick: Tick = ignore
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make photo and matte as small as a (height, width), averaging; of that size, they come back as they are.
-
-    A reduced matte is made of steps of 1/255.
-    """
+    """Make photo and matte as small as a (height, width), averaging; of that size, they come back as they are."""
     if alpha.shape == size:
         return image, alpha
-    small = shrink(image, size[::-1], Image.Resampling.BOX, gap=2.0, tick=within(tick, 0.0, 0.5))
-    levels = np.empty(alpha.shape, np.uint8)
-    for rows in bands(len(alpha), alpha[0].nbytes, within(tick, 0.5, 0.8)):
-        levels[rows] = alpha[rows] * np.float32(255) + np.float32(0.5)
-    few = shrink(levels, size[::-1], Image.Resampling.BOX, gap=2.0, tick=within(tick, 0.8, 1.0))
-    return np.asarray(small), np.asarray(few, np.float32) / np.float32(255)
+    ticks = within(tick, 0.0, 0.5), within(tick, 0.5, 1.0)
+    colours, matte = (
+        shrink(part, size[::-1], Image.Resampling.BOX, gap=2.0, tick=tick)
+        for part, tick in zip((image, alpha), ticks, strict=True)
+    )
+    return np.asarray(colours), np.asarray(matte)
 
 
 def _residual(

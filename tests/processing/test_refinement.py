@@ -126,6 +126,17 @@ def test_edge_between_two_cells_is_uncertain():
     assert not marked[:, 0].any()
 
 
+def test_a_matte_is_reduced_by_bands_and_without_steps():
+    """Steps of 1/255 would be taken for detail, and then the coarse look be left out."""
+    alpha = coarsen(draw("hair", 1500, 2000).alpha, 320, sharpened_blur)
+    ticks = []
+    _, small = learned.reduce(noise(1500, 2000), alpha, (750, 1000), ticks.append)
+    exact = alpha.reshape(750, 2, 1000, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(small, exact, atol=1e-5)
+    assert len(ticks) > 10
+    assert ticks == sorted(ticks)
+
+
 def test_none_changes_nothing():
     alpha = disc(40, 60)
     np.testing.assert_array_equal(refine(noise(40, 60), alpha, "none"), alpha)
