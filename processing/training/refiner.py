@@ -163,18 +163,6 @@ def distance(refined: Tensor, alpha: Tensor) -> Tensor:
     return (weight * error.abs()).mean() + 0.5 * slopes
 
 
-@torch.no_grad()
-def look_before(network: Refiner, seen: Tensor) -> Tensor:
-    """Give half of the samples the matte that a look at half of their size leaves, as `refine_learned` does.
-
-    Float32 (N, 4, h, w) to the same; h and w are multiples of 16.
-    """
-    half = len(seen) // 2
-    residual = F.interpolate(network(F.avg_pool2d(seen[:half], 2)), scale_factor=2, mode="bicubic")
-    alpha = (seen[:half, 3:] + residual).clamp(0, 1)
-    return torch.cat([torch.cat([seen[:half, :3], alpha], 1), seen[half:]])
-
-
 def train(
     photos: list[bytes], options: Options, begin_with: Path | None = None, measured: Sequence[Measured] = ()
 ) -> Refiner:
@@ -201,7 +189,7 @@ def train(
         for group in optimiser.param_groups:  # a short warm-up, then half a cosine down to nothing
             group["lr"] = options.rate * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * spent))
         seen, alpha = next(batches)
-        seen = look_before(network, seen).contiguous(memory_format=torch.channels_last)
+        seen = seen.contiguous(memory_format=torch.channels_last)
         loss = distance(seen[:, 3:] + network(seen), alpha)
         optimiser.zero_grad()
         loss.backward()
