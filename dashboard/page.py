@@ -5,7 +5,9 @@ from __future__ import annotations
 import panel as pn
 import panel_material_ui as pmui
 import param
+from bokeh.document import Document
 from panel.io import PeriodicCallback
+from panel.io import document as panel_document
 
 from dashboard.components.colours import Colours
 from dashboard.controller import Controller
@@ -91,7 +93,7 @@ class Dashboard(pn.viewable.Viewer):
         # pn.state.add_periodic_callback cannot pass on: else every poll blinks the page's busy indicator.
         self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True, log=False)
         self._poller.start()
-        document = pn.state.curdoc
+        self._document = document = pn.state.curdoc
         if self.controller.runtime.has_threads and document is not None and document.session_context is not None:
             # Threads may ask a document for one thing: to be called from its event loop.
             self.controller.wake = lambda: document.add_next_tick_callback(self._poll)
@@ -104,9 +106,21 @@ class Dashboard(pn.viewable.Viewer):
         if self._connected:
             self.controller.poll()
             self.controller.models.poll()
+        if self._document is not None:
+            send_forgotten(self._document)
 
     def __panel__(self):
         return self._layout
+
+
+def send_forgotten(document: Document) -> None:
+    """Send what Panel has prepared for the browser and forgotten; called on the event loop.
+
+    While Panel 1.9.4 writes some changes, others may join its queue. Once it has written the first it takes the queue for
+    empty, and the others wait until something else changes. Were they the end of a run, it would seem to last forever.
+    """
+    if document in panel_document._WRITE_MSGS and document not in panel_document._WRITE_BLOCK:
+        panel_document.schedule_write_events(document, [], [])
 
 
 def on_a_page(*parts: pn.viewable.Viewable | pn.viewable.Viewer, description: str) -> pmui.Page:

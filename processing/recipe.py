@@ -135,7 +135,7 @@ class Recipe(param.Parameterized):
     long_side = param.Integer(
         default=0,
         bounds=(0, 65500),
-        label="Longest side in pixels (0: as the photo)",
+        label="Longest side in pixels",
         doc="Reduce the cutout to this height or width, whichever is larger, in pixels; 0 keeps the photo's size.",
     )
     keep_metadata = param.Boolean(

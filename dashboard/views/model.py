@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 
 from dashboard.controller import Controller
 from dashboard.models import FETCHING, MISSING, WAITS
-from dashboard.views.options import make_widget
+from dashboard.views.options import make_grid, make_widget
 from processing.models.integrity import readable_size
 from processing.models.spec import COMMERCIAL_USE, SUBJECTS, ModelSpec
 from processing.sessions.providers import PROVIDERS
@@ -22,8 +22,7 @@ class ModelView(pn.viewable.Viewer):
         super().__init__()
         self._controller = controller
         self._chooser = chooser = controller.models
-        common = {"size": "small", "margin": 0, "sizing_mode": "stretch_width", "max_width": 230}
-        common["styles"] = {"flex": "1 1 200px"}  # they wrap on a phone; without it they would shrink to nothing
+        common = {"size": "small", "margin": 0, "sizing_mode": "stretch_width"}
         self.subject = pmui.Select.from_param(
             chooser.param.subject,
             label="The picture shows",
@@ -34,7 +33,7 @@ class ModelView(pn.viewable.Viewer):
             chooser.param.wait_s, label="One photo may take", options=WAITS, description=None, **common
         )
         self.commercial_only = pmui.Switch.from_param(chooser.param.commercial_only, margin=0)
-        self.model = pmui.Select(label="Model", size="small", margin=0, sizing_mode="stretch_width", max_width=330)
+        self.model = pmui.Select(label="Model", **common)
         self.promise = make_widget(controller.recipe, "non_commercial")
         titles = {"best": "The best that works here", "gpu": "A GPU, or not at all"}
         names = controller.recipe.param.provider.objects
@@ -58,13 +57,12 @@ class ModelView(pn.viewable.Viewer):
         self._progress = pn.Column(self._step, self._bar, margin=0, styles={"flex": "1 1 220px"})
         row = {"gap": "12px 20px", "align_items": "center", "margin": 0, "sizing_mode": "stretch_width"}
         self._body = pn.Column(
-            pmui.FlexBox(self.subject, self.wait, self.commercial_only, **row),
-            pmui.FlexBox(self.model, self.provider, self.promise, **row),
+            make_grid([self.subject, self.wait, self.commercial_only, self.model, self.provider, self.promise]),
             self._hint,
             pmui.FlexBox(self.fetch_button, self.cancel_button, self._progress, **row),
             self._card,
             sizing_mode="stretch_width",
-            margin=(8, 0),
+            margin=8,
             styles={"gap": "14px"},
         )
         self._layout = pmui.Accordion(

@@ -52,6 +52,7 @@ class RunView(pn.viewable.Viewer):
         )
         controller.param.watch(self._show, ["activity", "step", "fraction", "can_run", "record"])
         controller.models.param.watch(self._show, ["state"])
+        controller.drafts.param.watch(self._show, "is_wanted")
         controller.recipe.param.watch(self._show, list(Recipe.option_names()))
         self._show()
 
@@ -60,8 +61,10 @@ class RunView(pn.viewable.Viewer):
         busy = controller.activity != ""
         obstacle = controller.models.obstacle
         self.run_button.disabled = not controller.can_run or bool(obstacle)
-        outdated = controller.is_outdated and controller.can_run
-        hint = obstacle or ("Press Run to apply your changes." if outdated else "")
+        hint = obstacle
+        if not hint and controller.is_outdated and controller.can_run:
+            previewed = controller.drafts.is_wanted
+            hint = "Apply changes keeps what you see." if previewed else "Press Run to apply your changes."
         self._hint.param.update(object=hint, visible=bool(hint))
         self.cancel_button.visible = busy
         self._progress.visible = busy

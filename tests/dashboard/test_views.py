@@ -288,7 +288,35 @@ def test_every_option_has_a_widget_from_its_declaration(dashboard, controller):
     quality.value = 70
     assert controller.recipe.quality == 70
     controller.recipe.long_side = 1200
-    assert widgets["long_side"].value == 1200
+    assert widgets["long_side"].value == "1200"
+
+
+def test_a_number_that_is_not_allowed_is_named_and_changes_nothing(dashboard, controller):
+    field = dashboard.download.options.widgets["fill_holes"]
+    field.value = "1,500"
+    assert controller.recipe.fill_holes == 1500
+    for wrong in ("-5", "1.5", "many", "", "2000000"):
+        field.value = wrong
+        assert field.error_state
+        assert field.helper_text == "A whole number, 0 to 1,000,000."
+        assert controller.recipe.fill_holes == 1500
+    field.value = "1500"
+    assert not field.error_state
+    assert field.helper_text == ""
+    field.value = "no"
+    controller.recipe.fill_holes = 20
+    assert (field.value, field.error_state) == ("20", False)
+
+
+def test_steps_of_a_slider_add_up(dashboard, controller):
+    slider = dashboard.download.options.widgets["threshold"]
+    slider.value = 0.05 + 0.05 + 0.05
+    assert controller.recipe.threshold == 0.15
+    slider.value = 0.15000000000000002 - 0.05 - 0.05 - 0.05
+    assert controller.recipe.threshold == 0
+    assert slider.value == 0
+    controller.recipe.threshold = 0.5
+    assert slider.value == 0.5
 
 
 def test_provider_is_offered_only_where_it_makes_a_difference(controller):

@@ -251,8 +251,11 @@ def test_options_change_the_download_and_its_size_is_shown_first(visitor, tmp_pa
     visitor.press_run()
     visitor.sees_after()
     visitor.page.get_by_text("More options").click()
-    visitor.page.get_by_label("Longest side in pixels").fill("100")
-    visitor.page.get_by_label("Longest side in pixels").press("Enter")
+    side = visitor.page.get_by_label("Longest side in pixels")
+    for typed in ("80", "-5", "100"):
+        side.fill(typed)
+        side.press("Enter")
+        expect(visitor.page.get_by_text("A whole number, 0 to 65,500.")).to_be_visible(visible=typed == "-5")
     button = visitor.page.get_by_role("button", name=re.compile(r"Download PNG, transparent \(\d+ kB\)"))
     expect(button).to_be_enabled(timeout=30_000)
     file = visitor.download(tmp_path)
@@ -267,6 +270,11 @@ def test_the_page_fits_its_window(new_visitor, width, height):
     visitor.page.get_by_role("button", name="An astronaut").click()
     visitor.press_run()
     visitor.sees_after()
+    for fold in ("Model:", "Edges and clean-up", "More options"):
+        visitor.page.get_by_role("button", name=fold).click()
+    expect(visitor.page.get_by_label("Longest side in pixels")).to_be_visible()
+    expect(visitor.page.get_by_role("combobox", name="Model", exact=True)).to_be_visible()
+    assert all(select.bounding_box()["width"] >= 130 for select in visitor.page.get_by_role("combobox").all())
     overflow = visitor.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
     boxes = [pane.bounding_box() for pane in (visitor.before, visitor.after)]
