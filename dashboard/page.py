@@ -116,8 +116,9 @@ class Dashboard(pn.viewable.Viewer):
 def send_forgotten(document: Document) -> None:
     """Send what Panel has prepared for the browser and forgotten; called on the event loop.
 
-    While Panel 1.9.4 writes some changes, others may join its queue. Once it has written the first it takes the queue for
-    empty, and the others wait until something else changes. Were they the end of a run, it would seem to last forever.
+    While Panel 1.9.4 writes some changes, others may join its queue. Once it has written the first it takes the queue
+    for empty, and the others wait until something else changes. Were they the end of a run, it would seem to last for
+    ever.
     """
     if document in panel_document._WRITE_MSGS and document not in panel_document._WRITE_BLOCK:
         panel_document.schedule_write_events(document, [], [])
