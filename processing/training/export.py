@@ -26,8 +26,11 @@ SIDE = 320
 SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving them saves nothing
 
 
-def export(checkpoint: Path, out: Path) -> str:
+def export(checkpoint: Path, out: Path, blend: Path | None = None, share: float = 0.5) -> str:
     """Write the averaged weights of a checkpoint as ONNX and give the file's sha256.
+
+    With `blend`, an earlier checkpoint of the same run, the weights are a mean of both, to which it gives its `share`.
+    What two ends of one run have in common is often better than either (Wortsman et al., Model soups, 2022).
 
     The file's input is `image`, float32 (1, 3, 320, 320), and its output `alpha`, float32 (1, 1, 320, 320) in [0, 1].
 
@@ -37,6 +40,8 @@ def export(checkpoint: Path, out: Path) -> str:
         If the checkpoint is not one of this network, or the exported file does not compute what the network does.
     """
     network = load(checkpoint)
+    if blend:
+        mix(network, load(blend), share)
     picture = torch.rand(1, 3, SIDE, SIDE) * 4 - 2
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -65,6 +70,24 @@ def load(checkpoint: Path) -> Network:
     except (OSError, KeyError, RuntimeError) as error:
         raise ModelError(f"{checkpoint} is not a checkpoint of this network: {error}") from error
     return network.eval()
+
+
+def mix(network: Network, other: Network, share: float) -> None:
+    """Move all weights of a network, and what its normalisations have seen, by a share (0 to 1) towards another's.
+
+    Raises
+    ------
+    ModelError
+        If the networks have different widths, or the share is none.
+    """
+    others = other.state_dict()
+    if not 0 <= share <= 1:
+        raise ModelError(f"The share of the earlier checkpoint must be from 0 to 1, not {share:g}.")
+    for name, weight in network.state_dict().items():
+        if others[name].shape != weight.shape:
+            raise ModelError("Checkpoints of different widths cannot be blended; give two of one run.")
+        if weight.is_floating_point():
+            weight.lerp_(others[name], share)
 
 
 def simplify(data: bytes) -> onnx.ModelProto:
@@ -118,6 +141,10 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m processing.training.export", description=__doc__.split(":")[0])
     made.add_argument("checkpoint", type=Path)
     made.add_argument("out", type=Path)
+    made.add_argument(
+        "--blend", type=Path, metavar="CHECKPOINT", help="an earlier checkpoint of the same run to mix in"
+    )
+    made.add_argument("--share", type=float, default=0.5, help="how much of it, 0 to 1")
     return made
 
 
@@ -125,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint and return the exit code."""
     given = parser().parse_args(arguments)
     try:
-        digest = export(given.checkpoint, given.out)
+        digest = export(given.checkpoint, given.out, given.blend, given.share)
     except ProcessingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e '.[training]'")
 pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
-from processing.errors import DatasetError  # noqa: E402
+from processing.errors import DatasetError, ModelError  # noqa: E402
 from processing.training import evaluate, export, loop, losses, plots, sheet  # noqa: E402
 from processing.training.__main__ import main  # noqa: E402
 from processing.training.augment import Mixture  # noqa: E402
@@ -138,6 +139,26 @@ def test_a_wider_network_goes_on_with_what_a_narrower_one_has_learnt(finished, d
     assert after < before + 0.05
     export.export(tmp_path / "best.pt", tmp_path / "wide.onnx")
     assert 1.5 * export_size(finished, tmp_path) < (tmp_path / "wide.onnx").stat().st_size < 8_000_000
+
+
+def test_a_blend_lies_between_its_checkpoints(finished, data, tmp_path):
+    later = tmp_path / "later"
+    shutil.copytree(finished, later)
+    assert train(data, later, "--samples", "800") == 0
+    network, other = export.load(later / "last.pt"), export.load(finished / "best.pt")
+    name, weight = next((name, weight) for name, weight in network.state_dict().items() if weight.ndim == 4)
+    expected = 0.75 * weight + 0.25 * other.state_dict()[name]
+    assert not torch.equal(weight, other.state_dict()[name])
+    export.mix(network, other, 0.25)
+    torch.testing.assert_close(network.state_dict()[name], expected)
+    blended = ["--blend", str(finished / "best.pt"), "--share", "0.25"]
+    assert export.main([str(later / "last.pt"), str(tmp_path / "m.onnx"), *blended]) == 0
+    export.export(later / "last.pt", tmp_path / "later.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() != (tmp_path / "later.onnx").read_bytes()
+    with pytest.raises(ModelError, match="from 0 to 1, not 2"):
+        export.mix(network, other, 2)
+    with pytest.raises(ModelError, match="different widths"):
+        export.mix(network, Network(WIDTHS["medium"]), 0.5)
 
 
 def export_size(run, folder):
