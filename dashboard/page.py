@@ -68,6 +68,7 @@ class Dashboard(pn.viewable.Viewer):
             sx={"gap": "20px"},
             theme_config=THEME,
         )
+        self._document = pn.state.curdoc
         self._wait_until_connected()
         self._start_polling()
 
@@ -93,7 +94,7 @@ class Dashboard(pn.viewable.Viewer):
         # pn.state.add_periodic_callback cannot pass on: else every poll blinks the page's busy indicator.
         self._poller = PeriodicCallback(callback=self._poll, period=_POLL_MS, background=True, log=False)
         self._poller.start()
-        self._document = document = pn.state.curdoc
+        document = self._document
         if self.controller.runtime.has_threads and document is not None and document.session_context is not None:
             # Threads may ask a document for one thing: to be called from its event loop.
             self.controller.wake = lambda: document.add_next_tick_callback(self._poll)
