@@ -85,6 +85,7 @@ class Controller(param.Parameterized):
         self._file_job: Job | None = None
         self._file_due: float | None = None
         self._deleted: ArtifactRecord | None = None
+        self._run_is_next = False
         #: Called from a working thread when there is something to poll; a page that can be called so sets it.
         self.wake: Callable[[], object] = _do_nothing
         self.runtime = runtime or default_runtime()
@@ -118,7 +119,13 @@ class Controller(param.Parameterized):
 
     @_one_at_a_time
     def run(self) -> None:
-        """Cut the subject out of the photo, and keep the result in the artifacts folder."""
+        """Cut the subject out of the photo, and keep the result in the artifacts folder.
+
+        Of a photo that is still being read this begins when it has been read.
+        """
+        if self.activity == "read":
+            self._run_is_next = True
+            return
         if not self.can_run or self._photo is None or self.models.obstacle:
             return
         photo, recipe, owner, earlier = self._photo, self.recipe.snapshot(), self.owner, self.record
@@ -143,6 +150,7 @@ class Controller(param.Parameterized):
     @_one_at_a_time
     def cancel(self) -> None:
         """Stop what is being done; the photo stays."""
+        self._run_is_next = False
         if self._job is not None:
             self._job.cancel()
             self._end()
@@ -274,6 +282,9 @@ class Controller(param.Parameterized):
         if self.record is None:
             self.after = None  # what was shown early and is not stored
         self.can_run = self._photo is not None
+        if self._run_is_next:
+            self._run_is_next = False
+            self.run()
 
     # The file that Download gives
 

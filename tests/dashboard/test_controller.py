@@ -44,6 +44,26 @@ def test_run_without_a_photo_does_nothing(controller):
     assert controller.activity == ""
 
 
+def test_run_pressed_while_the_photo_is_read_comes_next(controller, settle):
+    controller.load(CAT, "cat.jpg")
+    controller.run()
+    assert controller.activity == "read"
+    settle(controller)
+    settle(controller)
+    assert controller.record.source["name"] == "cat.jpg"
+
+
+def test_run_pressed_too_early_is_forgotten_with_its_photo(controller, settle):
+    controller.load(CAT, "cat.jpg")
+    controller.run()
+    controller.load(b"words", "notes.png")
+    controller.run()
+    settle(controller)
+    controller.load(CAT, "cat.jpg")
+    settle(controller)
+    assert (controller.activity, controller.record, controller.can_run) == ("", None, True)
+
+
 def test_a_file_that_is_no_photo_gives_a_notice(controller, settle):
     controller.load(b"words", "notes.png")
     settle(controller)
