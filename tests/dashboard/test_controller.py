@@ -48,7 +48,9 @@ def test_run_pressed_while_the_photo_is_read_comes_next(controller, settle):
     controller.load(CAT, "cat.jpg")
     controller.run()
     assert controller.activity == "read"
-    settle(controller)
+    controller._job.future.result(30)
+    controller.poll()
+    assert controller.activity == "run"
     settle(controller)
     assert controller.record.source["name"] == "cat.jpg"
 
