@@ -333,7 +333,8 @@ class Controller(param.Parameterized):
     def _forget_file(self) -> None:
         if self._file_job is not None:
             self._file_job.cancel()
-        self._file_job = self._file_due = self.offer = None
+        self.offer = None  # before the job lets go of the file: the page must not offer what is gone
+        self._file_job = self._file_due = None
 
     def _poll_file(self) -> None:
         if self._file_due is not None and time.monotonic() >= self._file_due:

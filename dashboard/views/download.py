@@ -160,6 +160,9 @@ class DownloadView(pn.viewable.Viewer):
         self.background.value = recipe.background if named else _OWN_COLOUR
         self.colour.visible = not named
         record = controller.record
+        url = controller.offer.url if controller.offer is not None else ""
+        if isinstance(self.button, FileLink) and self.button.href != url:
+            self.button.href = ""  # until all else is shown, too: a click must never give another file than it says
         # While a draft is shown, the file that there is would be another picture than the one on the page.
         self.button.param.update(
             label=_describe_file(controller),
@@ -168,7 +171,7 @@ class DownloadView(pn.viewable.Viewer):
         )
         self.apply_button.visible = controller.drafts.is_wanted
         if isinstance(self.button, FileLink):
-            self.button.href = controller.offer.url if controller.offer is not None else ""
+            self.button.href = url
         self._saved.object = "" if record is None else controller.runtime.whereabouts(record)
         self._made.object = "" if record is None else _describe_run(record)
         self._made.visible = self._saved.visible = self.delete_button.visible = record is not None

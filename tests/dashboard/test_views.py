@@ -14,15 +14,17 @@ from bokeh.document import Document
 from panel.io.state import set_curdoc
 from photos import SAMPLES
 
-from dashboard import Dashboard
+from dashboard import Controller, Dashboard
 from dashboard.components.picture_strip import PictureStrip
 from dashboard.notices import Notice, notice_of
+from dashboard.runtime import Offer, ServerRuntime
 from dashboard.samples import SAMPLES as BUNDLED
 from dashboard.views import download
 from dashboard.views.model import ModelView
 from dashboard.views.source import PhotoInput
 from processing import ImageError, Recipe
 from processing.images import decode
+from processing.sessions.pool import SessionPool
 
 CAT = (SAMPLES / "cat.jpg").read_bytes()
 
@@ -351,3 +353,59 @@ def test_the_button_says_what_it_gives(dashboard, controller, run_cat):
     controller.recipe.format = "mask"
     assert button.label == "Download Mask (...)"
     assert button.filename == "cat-mask.png"
+
+
+class _LinkingRuntime(ServerRuntime):
+    """Hands files over by URL, as a browser's runtime does; a URL works as long as somebody holds its file."""
+
+    has_links = True
+
+    class File:
+        def __init__(self, name: str, alive: set[str]) -> None:
+            self.url, self.alive = f"blob:{name}", alive
+            alive.add(self.url)
+
+        def __del__(self) -> None:
+            self.alive.discard(self.url)
+
+    def __init__(self, *args) -> None:
+        super().__init__(*args)
+        self.alive: set[str] = set()
+        self.stored = self.File("PNG, transparent", self.alive)
+
+    def make_file(self, record, recipe, owner):
+        name = f"{recipe.format.upper()}, on {recipe.background}"
+        return self.queue.submit(lambda job: self.File(name, self.alive), owner=owner, kind="file")
+
+    def offer_stored(self, record):
+        return self.offer(self.stored)
+
+    def offer(self, file):
+        return Offer(1000, file.url)
+
+
+def test_a_link_never_gives_another_file_than_it_says(store, queue, session, run_cat, monkeypatch):
+    monkeypatch.setattr(Dashboard, "_start_polling", lambda self: None)
+    runtime = _LinkingRuntime(store, queue, SessionPool(lambda spec, provider: session))
+    controller = Controller(runtime, owner="anna")
+    link = Dashboard(controller=controller).download.button
+    seen = []
+
+    def look(*_events) -> None:
+        """What a click would give at this moment; each of these changes reaches the page in a message of its own."""
+        if link.href and not link.disabled:
+            seen.append(link.href)
+            assert link.href in runtime.alive
+            assert link.label == f"Download {link.href.removeprefix('blob:')} (1 kB)"
+
+    for name in ("label", "href", "filename", "disabled"):
+        link.param.watch(look, name)
+    run_cat(controller)
+    for name, value in (("background", "white"), ("format", "jpeg"), ("background", "transparent")):
+        setattr(controller.recipe, name, value)
+        until = time.monotonic() + 30
+        while not link.href and time.monotonic() < until:
+            time.sleep(0.02)
+            controller.poll()
+        assert link.href
+    assert list(dict.fromkeys(seen)) == ["blob:PNG, transparent", "blob:PNG, on white", "blob:JPEG, on white"]
