@@ -10,6 +10,8 @@ One sample's way, and the module that has each step:
     optimisers   a step that makes it less wrong
     schedule     size of the samples and learning rate over the run
     loop         all of this again and again, with checkpoints, logs and validation
+    grow         a wider network that begins with what a narrower one knows
+    restore      a network that begins with an exported file, such as the built-in model
     export       the averaged weights as the ONNX file that the product runs
     calibrate    its levels in the catalogue
     evaluate     any such file on pictures with ground truth; plots and sheet draw what came out

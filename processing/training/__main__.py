@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import sys
 from pathlib import Path
 
 from processing.errors import ProcessingError
 from processing.training.augment import Mixture
-from processing.training.data import read_backgrounds, read_pairs, split
+from processing.training.data import Pair, read_backgrounds, read_pairs, split
 from processing.training.export import load
 from processing.training.loop import Options, Trainer
-from processing.training.network import WIDTHS
+from processing.training.network import WIDTHS, Network
+from processing.training.restore import restore
 from processing.training.schedule import Schedule
 
 
@@ -30,14 +32,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(given: argparse.Namespace) -> None:
     """Read the data and run one trainer."""
+    _keep_freed_memory()
     pairs = [pair for path in given.data for pair in read_pairs(path)]
     backgrounds = [data for path in given.backgrounds for data in read_backgrounds(path)]
     learn, validate = split(pairs, given.validation)
+    begin_with = _read_network(given.begin_with, learn) if given.begin_with else None
     options = Options(
         schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
         mixture=Mixture(*given.mixture),
         weights=dict(given.weights),
-        width=given.width,
+        width=given.width or (begin_with.width if begin_with else "small"),
         batch=given.batch,
         hours=given.hours,
         seed=given.seed,
@@ -46,8 +50,24 @@ def train(given: argparse.Namespace) -> None:
         log_every=given.log_every,
         validate_every=given.validate_every,
     )
-    begin_with = load(given.begin_with) if given.begin_with else None
     Trainer(learn, validate, backgrounds, given.out, options, begin_with).run()
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what tensors free, instead of giving it back.
+
+    Asking the system for it in every step took a third of the time: on 2 cores, 4.7 s instead of 3.1 s for a batch of
+    32 at 224 pixels.
+    """
+    if sys.platform == "linux":
+        set_option = getattr(ctypes.CDLL(None), "mallopt", lambda option, value: 0)  # glibc has it, musl has not
+        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        for option, size in ((mmap_threshold, 2**30), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
+            set_option(option, size)
+
+
+def _read_network(path: Path, pairs: list[Pair]) -> Network:
+    return restore(path, pairs) if path.suffix == ".onnx" else load(path)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,10 +77,9 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, nargs="+", required=True, help="folders or zip files with a manifest.csv")
     add("--backgrounds", type=Path, nargs="*", default=[], help="folders or zip files of pictures without masks")
     add("--out", type=Path, required=True, help="folder for checkpoints and logs; a run in it is gone on with")
-    add("--width", choices=WIDTHS, default="small", help="how many channels the network has")
-    add(
-        "--begin-with", type=Path, metavar="CHECKPOINT", help="begin with what a network as wide or narrower has learnt"
-    )
+    add("--width", choices=WIDTHS, help="how many channels the network has: as what it begins with, else small")
+    add("--begin-with", type=Path, metavar="FILE",
+        help="checkpoint, or ONNX file such as the built-in model's, of a network as wide or narrower")  # fmt: skip
     add("--samples", type=int, default=300_000, help="length of the whole run")
     add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")

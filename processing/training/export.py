@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import pickle
 import sys
 import tempfile
 import warnings
@@ -20,7 +21,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from processing.errors import ModelError, ProcessingError
-from processing.training.network import WIDTHS, Network
+from processing.training.network import Network
 
 SIDE = 320
 SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving them saves nothing
@@ -64,10 +65,10 @@ def load(checkpoint: Path) -> Network:
     """Build the network with the averaged weights of a checkpoint, ready to predict."""
     try:
         state = torch.load(checkpoint, map_location="cpu")
-        network = Network(WIDTHS[state["options"].get("width", "small")])
+        network = Network(state["options"].get("width", "small"))
         weights = {name[7:]: value for name, value in state["average"].items() if name.startswith("module.")}
         network.load_state_dict(weights)
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
         raise ModelError(f"{checkpoint} is not a checkpoint of this network: {error}") from error
     return network.eval()
 

@@ -129,8 +129,9 @@ class Network(nn.Module):
     of it and the side outputs at S/4, S/8 and S/16, which teach the coarse layers directly.
     """
 
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self, width: str) -> None:
         super().__init__()
+        self.width, widths = width, WIDTHS[width]
         fall, rise, last = widths.fall, widths.rise, widths.last
         self.stem = convolution(3, fall[0], stride=2)
         self.fall = nn.ModuleList(

@@ -11,7 +11,7 @@ from processing.training.network import WIDTHS, Network  # noqa: E402
 def small():
     """A network whose batch normalisations have seen something."""
     torch.manual_seed(1)
-    network = Network(WIDTHS["small"])
+    network = Network("small")
     for _ in range(2):
         network(torch.randn(2, 3, 64, 64))
     return network.eval()
@@ -19,7 +19,7 @@ def small():
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_grown_network_computes_what_the_smaller_one_did(small, width):
-    large = Network(WIDTHS[width])
+    large = Network(width)
     grow(small, large)
     picture = torch.randn(2, 3, 96, 96)
     with torch.inference_mode():
@@ -27,7 +27,7 @@ def test_a_grown_network_computes_what_the_smaller_one_did(small, width):
 
 
 def test_the_new_channels_learn(small):
-    large = Network(WIDTHS["medium"])
+    large = Network("medium")
     grow(small, large)
     sum(output.square().mean() for output in large(torch.randn(2, 3, 64, 64))).backward()
     for name, parameter in large.named_parameters():
@@ -39,4 +39,4 @@ def test_the_new_channels_learn(small):
 
 def test_a_narrower_network_is_refused(small):
     with pytest.raises(DatasetError, match="narrower"):
-        grow(Network(WIDTHS["medium"]), Network(WIDTHS["small"]))
+        grow(Network("medium"), Network("small"))

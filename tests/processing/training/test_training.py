@@ -3,7 +3,11 @@
 import csv
 import json
 import logging
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -18,7 +22,7 @@ from processing.training import evaluate, export, loop, losses, plots, sheet  # 
 from processing.training.__main__ import main  # noqa: E402
 from processing.training.augment import Mixture  # noqa: E402
 from processing.training.data import read_pairs  # noqa: E402
-from processing.training.network import WIDTHS, Network  # noqa: E402
+from processing.training.network import Network  # noqa: E402
 from processing.training.optimisers import Optimisers  # noqa: E402
 from processing.training.schedule import Schedule  # noqa: E402
 
@@ -130,6 +134,22 @@ def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
     assert seen[-1] == 160
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a console there has no groups of processes")
+def test_ctrl_c_saves_and_ends_quietly(data, tmp_path):
+    """A terminal sends it to the processes that draw samples, too."""
+    command = [sys.executable, "-m", "processing.training", "--data", str(data), "--out", str(tmp_path)]
+    plan = ["--stages", "64:1", "--batch", "8", "--log-every", "8", "--samples", "100000"]
+    run = subprocess.Popen([*command, *plan], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    for line in run.stderr:
+        if "loss" in line:
+            break
+    os.killpg(run.pid, signal.SIGINT)
+    _, rest = run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert "Traceback" not in rest
+    assert (tmp_path / "last.pt").exists()
+
+
 def test_a_wider_network_goes_on_with_what_a_narrower_one_has_learnt(finished, data, tmp_path):
     wide = ["--width", "medium", "--begin-with", str(finished / "best.pt"), "--samples", "8", "--stages", "320:1"]
     assert train(data, tmp_path, *wide, "--mixture", "1", "0", "0", "0") == 0
@@ -139,6 +159,24 @@ def test_a_wider_network_goes_on_with_what_a_narrower_one_has_learnt(finished, d
     assert after < before + 0.05
     export.export(tmp_path / "best.pt", tmp_path / "wide.onnx")
     assert 1.5 * export_size(finished, tmp_path) < (tmp_path / "wide.onnx").stat().st_size < 8_000_000
+
+
+def test_an_exported_model_can_be_trained_further(finished, data, tmp_path, capsys):
+    """As a lab does that has the built-in model's file and no checkpoint."""
+    model, out = tmp_path / "model.onnx", tmp_path / "further"
+    export.export(finished / "best.pt", model)
+    further = ["--begin-with", str(model), "--samples", "64", "--stages", "320:1", "--mixture", "1", "0", "0", "0"]
+    assert train(data, out, *further) == 0
+    before, after = (
+        np.mean([float(row["mae"]) for row in rows(folder / "validation.csv")][-2:]) for folder in (finished, out)
+    )
+    assert after < before + 0.05
+    begun, ended = tmp_path / "begun.onnx", tmp_path / "ended.onnx"
+    assert export.main([str(out / "first.pt"), str(begun)]) == 0
+    assert export.main([str(out / "last.pt"), str(ended), "--blend", str(out / "first.pt")]) == 0
+    assert begun.read_bytes() != ended.read_bytes()
+    assert train(data, tmp_path / "none", "--begin-with", str(data / "manifest.csv")) == 1
+    assert "not a checkpoint" in capsys.readouterr().err
 
 
 def test_a_blend_lies_between_its_checkpoints(finished, data, tmp_path):
@@ -158,7 +196,7 @@ def test_a_blend_lies_between_its_checkpoints(finished, data, tmp_path):
     with pytest.raises(ModelError, match="from 0 to 1, not 2"):
         export.mix(network, other, 2)
     with pytest.raises(ModelError, match="different widths"):
-        export.mix(network, Network(WIDTHS["medium"]), 0.5)
+        export.mix(network, Network("medium"), 0.5)
 
 
 def export_size(run, folder):
@@ -182,7 +220,7 @@ def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
 
 
 def test_optimisers_move_the_network_itself():
-    network = Network(WIDTHS["small"]).to(memory_format=torch.channels_last)
+    network = Network("small").to(memory_format=torch.channels_last)
     optimisers = Optimisers(network, network.outer_layers(), lr=1e-3, muon_lr=0.02)
     before = {name: value.clone() for name, value in network.named_parameters()}
     losses.total(network(torch.rand(2, 3, 64, 64)), torch.zeros(2, 1, 64, 64)).mean().backward()
