@@ -43,6 +43,7 @@ def train(given: argparse.Namespace) -> None:
         weights=dict(given.weights),
         width=given.width or (begin_with.width if begin_with else "small"),
         batch=given.batch,
+        rate=given.rate,
         hours=given.hours,
         seed=given.seed,
         workers=given.workers,
@@ -82,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
         help="checkpoint, or ONNX file such as the built-in model's, of a network as wide or narrower")  # fmt: skip
     add("--samples", type=int, default=300_000, help="length of the whole run")
     add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
+    add("--rate", type=float, default=1.0, metavar="FACTOR",
+        help="on the learning rates; less than 1 keeps more of what a run begins with")  # fmt: skip
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")
     add("--mixture", type=float, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
         help="shares of real, pasted, rendered and empty scenes")  # fmt: skip

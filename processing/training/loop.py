@@ -48,6 +48,7 @@ class Options:
     weights: dict[str, float]
     width: str = "small"  # a key of WIDTHS
     batch: int = 24
+    rate: float = 1.0  # factor on both learning rates
     lr: float = 2e-3
     muon_lr: float = 0.02
     average: float = 0.998  # of the exponential moving average of the weights, per step
@@ -163,11 +164,11 @@ class Trainer:
             self._save("last.pt", self.spent_s)
 
     def _step(self, pictures: Tensor, alphas: Tensor, indices: Tensor) -> float:
-        self.optimisers.set_factor(self.options.schedule.factor(self.seen))
+        self.optimisers.set_factor(self.options.rate * self.options.schedule.factor(self.seen))
         truth = alphas.to(self.device)[:, None].float() / 255
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._halves):
             outputs = self.network(normalise(pictures.to(self.device)))
-        loss = losses.total(outputs, truth, decide=self.options.schedule.decayed(self.seen))
+        loss = losses.total(outputs, truth)
         self.optimisers.zero_grad()
         loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

@@ -3,9 +3,6 @@
 `hybrid` adds up four views of one error, as the field does: the weighted binary cross entropy and weighted IoU of the
 structure loss (Wei, Wang and Huang, F3Net, AAAI 2020), structural similarity (as in Qin et al., BASNet, CVPR 2019) and
 the gradient of the alpha matte, which keeps edges soft where they are soft and sharp where they are sharp.
-
-As the learning rate falls, plain absolute error joins them. Where three of ten pixels like this one are subject, cross
-entropy is least if the network answers .3, which is seen as haze; absolute error is least if it decides.
 """
 
 from __future__ import annotations
@@ -60,17 +57,16 @@ def gradient(alpha: Tensor, truth: Tensor) -> Tensor:
     return error.diff(dim=2).abs().mean((1, 2, 3)) + error.diff(dim=3).abs().mean((1, 2, 3))
 
 
-def hybrid(logits: Tensor, truth: Tensor, decide: float = 0.0) -> Tensor:
-    """The loss of the full-size output, one value per sample; `decide`, 0 to 1, is the part of the absolute error."""
+def hybrid(logits: Tensor, truth: Tensor) -> Tensor:
+    """The loss of the full-size output, one value per sample."""
     alpha = logits.sigmoid()
-    loss = structure(logits, truth) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
-    return loss + 3.0 * decide * (alpha - truth).abs().mean((1, 2, 3))
+    return structure(logits, truth) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
 
 
-def total(outputs: tuple[Tensor, ...], truth: Tensor, decide: float = 0.0) -> Tensor:
+def total(outputs: tuple[Tensor, ...], truth: Tensor) -> Tensor:
     """Add the full-size loss and those of the side outputs, finest first, one value per sample: (N,)."""
     full, *sides = (output.float() for output in outputs)
-    loss = hybrid(full, truth, decide)
+    loss = hybrid(full, truth)
     for weight, side in zip((0.5, 0.35, 0.25), sides, strict=True):
         loss = loss + weight * structure(side, F.adaptive_avg_pool2d(truth, side.shape[-2:]))
     return loss

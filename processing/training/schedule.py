@@ -46,11 +46,8 @@ class Schedule:
 
     def factor(self, seen: int) -> float:
         """Give the factor on the learning rate for the next step, from 0 to 1."""
-        return min(1.0, (seen + 1) / min(self.warm_up, 0.05 * self.samples)) * max(0.01, 1 - self.decayed(seen))
-
-    def decayed(self, seen: int) -> float:
-        """Give the share of the decay that is done, from 0 to 1."""
-        return max(0.0, 1 - (1 - self.progress(seen)) / self.decay) if self.decay else 0.0
+        fall = max(0.01, min(1.0, (1 - self.progress(seen)) / self.decay)) if self.decay else 1.0
+        return min(1.0, (seen + 1) / min(self.warm_up, 0.05 * self.samples)) * fall
 
     @staticmethod
     def parse_stages(text: str) -> tuple[tuple[int, float], ...]:

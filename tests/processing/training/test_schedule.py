@@ -14,12 +14,6 @@ def test_the_rate_rises_stays_and_falls():
     assert [round(plan.factor(seen), 3) for seen in (0, 4, 9, 500, 750, 1000)] == [0.1, 0.5, 1.0, 1.0, 0.5, 0.01]
 
 
-def test_the_decay_is_counted_from_its_start():
-    plan = Schedule(1000, decay=0.5)
-    assert [plan.decayed(seen) for seen in (0, 500, 750, 1000, 1010)] == [0, 0, 0.5, 1, 1]
-    assert Schedule(1000, decay=0).decayed(1000) == 0
-
-
 def test_a_longer_plan_keeps_the_rate_up():
     assert Schedule(1000, decay=0.5).factor(900) < Schedule(4000, decay=0.5, warm_up=100).factor(900) == 1
 
