@@ -12,8 +12,9 @@ One sample's way, and the module that has each step:
     loop         all of this again and again, with checkpoints, logs and validation
     grow         a wider network that begins with what a narrower one knows
     restore      a network that begins with an exported file, such as the built-in model
-    export       the averaged weights as the ONNX file that the product runs
+    export       the averaged weights as the ONNX file that the product runs, which may look at each picture twice
     calibrate    its levels in the catalogue
+    label        masks for pictures that have none, drawn by a model, for a person to look at
     evaluate     any such file on pictures with ground truth; plots and sheet draw what came out
 
 `python -m processing.training --help` trains, docs/training.md tells the story. All but `evaluate` need the extra:

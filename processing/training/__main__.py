@@ -10,7 +10,7 @@ from pathlib import Path
 
 from processing.errors import ProcessingError
 from processing.training.augment import Mixture
-from processing.training.data import Pair, read_backgrounds, read_pairs, split
+from processing.training.data import Pair, read_pairs, read_pictures, split
 from processing.training.export import load
 from processing.training.loop import Options, Trainer
 from processing.training.network import WIDTHS, Network
@@ -34,7 +34,7 @@ def train(given: argparse.Namespace) -> None:
     """Read the data and run one trainer."""
     _keep_freed_memory()
     pairs = [pair for path in given.data for pair in read_pairs(path)]
-    backgrounds = [data for path in given.backgrounds for data in read_backgrounds(path)]
+    backgrounds = [data for path in given.backgrounds for data in read_pictures(path).values()]
     learn, validate = split(pairs, given.validation)
     begin_with = _read_network(given.begin_with, learn) if given.begin_with else None
     options = Options(

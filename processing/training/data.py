@@ -73,10 +73,10 @@ def read_pairs(path: Path, column: str = "mask") -> list[Pair]:
     ]
 
 
-def read_backgrounds(path: Path) -> list[bytes]:
-    """Read every picture of a folder or zip file, encoded, in the order of their names."""
+def read_pictures(path: Path) -> dict[str, bytes]:
+    """Read every picture of a folder or zip file, encoded, by name and in the order of the names."""
     files = _files(path)
-    return [files[name]() for name in sorted(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+    return {name: files[name]() for name in sorted(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES}
 
 
 def _files(path: Path) -> Files:

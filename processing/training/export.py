@@ -19,19 +19,24 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from processing.errors import ModelError, ProcessingError
-from processing.training.network import Network
+from processing.training.network import Network, TwoViews
 
 SIDE = 320
 SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving them saves nothing
 
 
-def export(checkpoint: Path, out: Path, blend: Path | None = None, share: float = 0.5) -> str:
+def export(
+    checkpoint: Path, out: Path, blend: Path | None = None, share: float = 0.5, *, two_views: bool = False
+) -> str:
     """Write the averaged weights of a checkpoint as ONNX and give the file's sha256.
 
     With `blend`, an earlier checkpoint of the same run, the weights are a mean of both, to which it gives its `share`.
     What two ends of one run have in common is often better than either (Wortsman et al., Model soups, 2022).
+    With `two_views` the file looks at each picture twice; see `network.TwoViews`.
 
     The file's input is `image`, float32 (1, 3, 320, 320), and its output `alpha`, float32 (1, 1, 320, 320) in [0, 1].
 
@@ -43,19 +48,22 @@ def export(checkpoint: Path, out: Path, blend: Path | None = None, share: float 
     network = load(checkpoint)
     if blend:
         mix(network, load(blend), share)
+    fold(network)
+    whole = TwoViews(network) if two_views else network
     picture = torch.rand(1, 3, SIDE, SIDE) * 4 - 2
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter that traces writes fewer and older operators than its successor, and needs no further package.
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # sizes are meant to be constants
         torch.onnx.export(
-            network, (picture,), buffer, input_names=["image"], output_names=["alpha"], opset_version=17, dynamo=False
+            whole, (picture,), buffer, input_names=["image"], output_names=["alpha"], opset_version=17, dynamo=False
         )
     model = halve(simplify(buffer.getvalue()))
     onnx.checker.check_model(model)
     data = model.SerializeToString()
     with torch.inference_mode():
-        expected = network(picture).numpy()
+        expected = whole(picture).numpy()
     _check(data, picture.numpy(), expected)
     out.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
@@ -89,6 +97,16 @@ def mix(network: Network, other: Network, share: float) -> None:
             raise ModelError("Checkpoints of different widths cannot be blended; give two of one run.")
         if weight.is_floating_point():
             weight.lerp_(others[name], share)
+
+
+def fold(network: Network) -> None:
+    """Make each batch normalisation part of the convolution before it.
+
+    The exporter does so too, but for each use of a convolution: a file with two views would hold all weights twice.
+    """
+    for part in network.modules():
+        if isinstance(part, nn.Sequential) and isinstance(part[1], nn.BatchNorm2d):
+            part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
 
 
 def simplify(data: bytes) -> onnx.ModelProto:
@@ -146,6 +164,9 @@ def parser() -> argparse.ArgumentParser:
         "--blend", type=Path, metavar="CHECKPOINT", help="an earlier checkpoint of the same run to mix in"
     )
     made.add_argument("--share", type=float, default=0.5, help="how much of it, 0 to 1")
+    made.add_argument(
+        "--two-views", action="store_true", help="let it look at each picture twice: 1.6 times as long, a little better"
+    )
     return made
 
 
@@ -153,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint and return the exit code."""
     given = parser().parse_args(arguments)
     try:
-        digest = export(given.checkpoint, given.out, given.blend, given.share)
+        digest = export(given.checkpoint, given.out, given.blend, given.share, two_views=given.two_views)
     except ProcessingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

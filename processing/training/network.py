@@ -76,6 +76,23 @@ def enlarge(features: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
 
 
+def average(features: Tensor, side: int) -> Tensor:
+    """Average features over `side` by `side` parts of the picture.
+
+    ONNX has no pooling into parts of unequal size, which overlap by a row or column; a product of matrices says it.
+    """
+    height, width = map(int, features.shape[-2:])
+    if height % side == 0 and width % side == 0:
+        return F.adaptive_avg_pool2d(features, side)
+    return _parts(height, side).to(features) @ features @ _parts(width, side).to(features).T
+
+
+def _parts(length: int, count: int) -> Tensor:
+    """Give the matrix (count, length) that averages a line over its parts."""
+    identity = torch.eye(length)
+    return torch.stack([identity[k * length // count : -(-(k + 1) * length // count)].mean(0) for k in range(count)])
+
+
 class UBlock(nn.Module):
     """Look at a feature map at `depth` scales with `inner` channels, and add what was seen to it."""
 
@@ -118,7 +135,7 @@ class Context(nn.Module):
         """(N, inputs, h, w) -> (N, outputs, h, w)."""
         seen = [features]
         for side, layer in zip(self.SCALES, self.pooled, strict=True):
-            seen.append(enlarge(layer(F.adaptive_avg_pool2d(features, side)), features.shape[-2:]))
+            seen.append(enlarge(layer(average(features, side)), features.shape[-2:]))
         return self.join(torch.cat(seen, 1))
 
 
@@ -149,6 +166,11 @@ class Network(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Predict; see the class."""
+        logits, sides = self.logits(picture)
+        return (logits, *sides) if self.training else logits.sigmoid()
+
+    def logits(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Give the alpha matte before the sigmoid, and the side outputs, which are none unless it trains."""
         features = [self.stem(picture)]
         for block in self.fall:
             features.append(block(features[-1]))
@@ -159,9 +181,29 @@ class Network(nn.Module):
             seen = block(enlarge(seen, same_scale.shape[-2:]) + same_scale)
             if self.training and step < len(self.sides):
                 sides.insert(0, self.sides[step](seen))
-        logits = F.pixel_shuffle(self.head(seen), 2)
-        return (logits, *sides) if self.training else logits.sigmoid()
+        return F.pixel_shuffle(self.head(seen), 2), sides
 
     def outer_layers(self) -> set[nn.Module]:
         """Give the convolutions that touch pixels or the alpha matte rather than features alone."""
         return {self.stem[0], self.head, *self.sides}
+
+
+class TwoViews(nn.Module):
+    """Look at a picture a second time, mirrored and smaller, and take the mean (test-time augmentation).
+
+    What the two views get wrong differs more than what they get right. It takes 1.64 times as long and no more weights.
+    """
+
+    SIDE, SHARE = 256, 0.45  # of the second view: its size, and its weight in the mean
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(N, 3, S, S) -> (N, 1, S, S) in [0, 1]."""
+        size = picture.shape[-2:]
+        second = enlarge(picture, torch.Size((self.SIDE, self.SIDE))).flip(3)
+        again = enlarge(self.network.logits(second)[0], size).flip(3)
+        first = self.network.logits(picture)[0]
+        return ((1 - self.SHARE) * first + self.SHARE * again).sigmoid()

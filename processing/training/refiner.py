@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from processing.errors import DatasetError, ModelError
-from processing.training.data import read_backgrounds, read_pairs
+from processing.training.data import read_pairs, read_pictures
 from processing.training.edges import Measured, sample
 from processing.training.export import halve, simplify
 from processing.training.network import convolution, enlarge
@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)  # layers so small cost ten times as much with two threads that wait for each other
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        photos = [data for path in given.photos for data in read_backgrounds(path)]
+        photos = [data for path in given.photos for data in read_pictures(path).values()]
         measured = read_measured(given.mattes, given.only) if given.mattes else []
         options = Options(given.steps, 60 * given.minutes, seed=given.seed)
         refiner = train(photos, options, given.begin_with, measured)

@@ -7,6 +7,7 @@ the network computes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,10 @@ def _read(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def _module(node: str) -> str:
-    """Find a module's name in its node's: `/fall.0/down.1/down.1.0/Conv` is of `fall.0.down.1.0`."""
-    parts = node.strip("/").split("/")[:-1]
+    """Find a module's name in its node's: `/fall.0/down.1/down.1.0/Conv` is of `fall.0.down.1.0`.
+
+    Of a network that looks twice, each module has two nodes, one of them with `_1` behind the module's name.
+    """
+    parts = [re.sub(r"_\d+$", "", part) for part in node.strip("/").split("/")[:-1]]
     kept = [part for part, after in zip(parts, [*parts[1:], ""], strict=True) if not after.startswith(part + ".")]
     return ".".join(kept)

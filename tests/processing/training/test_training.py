@@ -11,25 +11,26 @@ import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from PIL import Image, ImageDraw
 
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install -e '.[training]'")
-pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
+cv2 = pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
 from processing.errors import DatasetError, ModelError  # noqa: E402
 from processing.training import evaluate, export, loop, losses, plots, sheet  # noqa: E402
 from processing.training.__main__ import main  # noqa: E402
 from processing.training.augment import Mixture  # noqa: E402
 from processing.training.data import read_pairs  # noqa: E402
-from processing.training.network import Network  # noqa: E402
+from processing.training.network import Network, average  # noqa: E402
 from processing.training.optimisers import Optimisers  # noqa: E402
 from processing.training.schedule import Schedule  # noqa: E402
 
 # Operators that onnxruntime-web 1.23 runs in WebAssembly and that this network may use.
 WASM_OPERATORS = {
-    "Add", "AveragePool", "Cast", "Concat", "Conv", "DepthToSpace", "GlobalAveragePool", "MaxPool", "Relu", "Resize",
-    "Sigmoid",
+    "Add", "AveragePool", "Cast", "Concat", "Conv", "DepthToSpace", "GlobalAveragePool", "MatMul", "MaxPool", "Mul",
+    "Relu", "Resize", "Sigmoid", "Slice",
 }  # fmt: skip
 
 
@@ -110,15 +111,40 @@ def test_the_exported_model_finds_the_disc(finished, data, tmp_path, capsys):
         assert picture.size[0] == 12 * sheet.CELL
 
 
-def test_the_exported_model_follows_the_contract(finished, tmp_path):
+@pytest.mark.parametrize("two_views", [False, True])
+def test_the_exported_model_follows_the_contract(finished, tmp_path, two_views):
     """One file serves onnxruntime here, onnxruntime-web in a browser and rembg's u2net_custom."""
-    export.export(finished / "best.pt", tmp_path / "m.onnx")
+    export.export(finished / "best.pt", tmp_path / "m.onnx", two_views=two_views)
     model = onnx.load(tmp_path / "m.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
     assert {node.op_type for node in model.graph.node} <= WASM_OPERATORS
     (given,), (made,) = model.graph.input, model.graph.output
     assert [d.dim_value for d in given.type.tensor_type.shape.dim] == [1, 3, 320, 320]
     assert [d.dim_value for d in made.type.tensor_type.shape.dim] == [1, 1, 320, 320]
+
+
+def test_a_second_view_is_mirrored_smaller_and_holds_no_weights_of_its_own(finished, data, tmp_path):
+    files = [tmp_path / "one.onnx", tmp_path / "two.onnx"]
+    for file, flag in zip(files, ([], ["--two-views"]), strict=True):
+        assert export.main([str(finished / "best.pt"), str(file), *flag]) == 0
+    assert files[1].stat().st_size < files[0].stat().st_size + 100_000
+    picture = loop.normalise(torch.from_numpy(cv2.resize(read_pairs(data)[0].decode()[0], (320, 320)))[None])
+    smaller = torch.nn.functional.interpolate(picture, size=(256, 256), mode="bilinear", align_corners=False)
+    network = export.load(finished / "best.pt")
+    with torch.inference_mode():
+        first, second = (network(view).logit() for view in (picture, smaller.flip(3)))
+        back = torch.nn.functional.interpolate(second, size=(320, 320), mode="bilinear", align_corners=False).flip(3)
+        expected = (0.55 * first + 0.45 * back).sigmoid().numpy()
+    session = onnxruntime.InferenceSession(files[1], providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"image": picture.numpy()})[0], expected, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (10, 10), (7, 9)])
+def test_parts_of_unequal_size_are_averaged_as_torch_does(size):
+    features = torch.rand(2, 3, *size)
+    for side in (1, 2, 5):
+        expected = torch.nn.functional.adaptive_avg_pool2d(features, side)
+        torch.testing.assert_close(average(features, side), expected)
 
 
 def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
