@@ -16,6 +16,7 @@ def test_every_command_is_understood(document):
         "processing.training.calibrate",
         "processing.training.evaluate",
         "processing.training.export",
+        "processing.training.label",
         "processing.training.plots",
         "processing.training.sheet",
     }

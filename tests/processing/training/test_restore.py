@@ -16,6 +16,7 @@ import processing  # noqa: E402
 from processing.errors import ModelError  # noqa: E402
 from processing.training.data import Pair  # noqa: E402
 from processing.training.loop import normalise  # noqa: E402
+from processing.training.network import TwoViews  # noqa: E402
 from processing.training.restore import restore  # noqa: E402
 
 COMPACT = Path(processing.__file__).parent / "models" / "weights" / "compact.onnx"
@@ -49,7 +50,7 @@ def test_the_built_in_model_computes_the_same_as_a_network(network, pairs):
     for pair in pairs:
         picture = picture_of(pair)
         with torch.inference_mode():
-            alpha = network.eval()(picture).numpy()
+            alpha = TwoViews(network.eval())(picture).numpy()
         np.testing.assert_allclose(alpha, session.run(None, {"image": picture.numpy()})[0], atol=1e-4)
     assert network.width == "medium"
 
