@@ -122,7 +122,7 @@ def measure_site(playwright: Playwright, url: str, photo: Path, rounds: int, scr
         browser.close()
     with Image.open(file) as cutout:
         alpha = np.asarray(cutout)[..., 3].astype(np.float64)
-    expected = remove_background(photo).alpha * 255.0
+    expected = remove_background(photo, refine="none").alpha * 255.0  # the page refines no edges
     figures = {
         "page ready, first visit": span(cold),
         "page ready, warm": span(warm),
