@@ -23,12 +23,14 @@ from playwright.sync_api import Page, expect, sync_playwright
 from serving import Server
 
 # A picture is painted two frames after it is there: the first draws it, the second comes when that is done.
-_PAINTED = """(figure, [since, title, backdrop]) => new Promise(done => {
+_PAINTED = """(figure, [since, title, backdrop]) => new Promise((done, fail) => {
     const look = () => {
         const image = figure.querySelector("img")
         const there = figure.dataset.state === "ready" && image.complete && image.naturalWidth
         if (there && image.alt === title && image.style.backgroundColor === backdrop) {
             requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - since)))
+        } else if (performance.now() - since > 60000) {
+            fail(new Error(`not painted within a minute: ${title}; was no subject found?`))
         } else { setTimeout(look, 4) }
     }
     look()
