@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from processing.images import decode
+
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 NOISE = 2.0
 
@@ -25,8 +27,8 @@ def write_photos(folder: Path, megapixels: float, count: int = len(NAMES)) -> li
         name = NAMES[number % len(NAMES)]
         path = folder / f"{Path(name).stem}-{number:02}-{megapixels:g}mp.jpg"
         if not path.exists():
-            photo = Image.open(Path(skimage.__file__).parent / "data" / name).convert("RGB")
-            enlarge(photo, megapixels, seed=number).save(path, quality=92)
+            photo = decode((Path(skimage.__file__).parent / "data" / name).read_bytes())  # the rocket has a profile
+            enlarge(Image.fromarray(photo.pixels), megapixels, seed=number).save(path, quality=92)
         paths.append(path)
     return paths
 
