@@ -7,6 +7,7 @@ is the share of pictures in which no subject would be found.
 """
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from processing.models.spec import find_model
 from processing.models.transforms import prepare
 from processing.training.data import read_pairs, split
 from processing.training.evaluate import SIDE, contract, load_model
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from images import linear_to_srgb, srgb_to_linear
 
 BUILT_IN = Path(__file__).parents[2] / "processing/models/weights/compact.onnx"
 GREY = np.full((3, 1), 1.0) * (0.2126, 0.7152, 0.0722)
@@ -40,10 +44,8 @@ SHARPER = "sharp as a large photo"
 
 def relight(picture, matrix):
     """uint8 (H, W, 3) in, the same out, changed as light would change it."""
-    encoded = np.arange(256) / 255
-    decode = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(decode[picture] @ matrix.T, 0, 1)
-    stored = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    decode = srgb_to_linear(np.arange(256) / 255)
+    stored = linear_to_srgb(np.clip(decode[picture] @ matrix.T, 0, 1))
     return np.round(stored * 255).astype(np.uint8)
 
 
