@@ -14,6 +14,7 @@ One sample's way, and the module that has each step:
     restore      a network that begins with an exported file, such as the built-in model
     export       the averaged weights as the ONNX file that the product runs, which may look at each picture twice
     calibrate    its levels in the catalogue
+    collect      a data set of a folder of pictures and one of masks, apart from those that test
     label        masks for pictures that have none, drawn by a model, for a person to look at
     evaluate     any such file on pictures with ground truth; plots and sheet draw what came out
 

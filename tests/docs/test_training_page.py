@@ -14,6 +14,7 @@ def test_every_command_is_understood(document):
     assert {module for module, *_ in commands} == {
         "processing.training",
         "processing.training.calibrate",
+        "processing.training.collect",
         "processing.training.evaluate",
         "processing.training.export",
         "processing.training.label",
