@@ -1,8 +1,8 @@
 """Make a data set of pictures and masks: `python -m processing.training.collect OUT --pictures DIR --masks DIR`.
 
-A picture and its mask have the same name, but for the suffix. What cannot be trained on is left out and counted, and so
-is what would make a test worthless: with `--apart-from`, a picture that a test set shows too, smaller, stored anew or
-mirrored.
+A picture and its mask have the same name, subfolder included, but for the suffix. What cannot be trained on is left out
+and counted, and so is what would make a test worthless: with `--apart-from`, a picture that a test set shows too,
+smaller, stored anew or mirrored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -78,18 +78,21 @@ def collect(pictures: dict[str, bytes], masks: dict[str, bytes], known: Known, o
     if (out / "manifest.csv").exists():
         raise DatasetError(f"{out} holds a data set already. Give another folder, or move that one away.")
     out.mkdir(parents=True, exist_ok=True)
-    mask_names = {Path(name).stem: name for name in masks}
+    mask_names = {_stem(name): name for name in masks}
+    seen: set[str] = set()
     rows, left_out = [], Counter[str]()
     for name, data in pictures.items():
-        stem = Path(name).stem
-        if stem not in mask_names:
-            left_out["without a mask"] += 1
+        stem = _stem(name)
+        if stem not in mask_names or stem in seen:
+            left_out["with another's name" if stem in seen else "without a mask"] += 1
             continue
+        seen.add(stem)
         picture, mask = _decode(data, cv2.IMREAD_COLOR_RGB), _decode(masks[mask_names[stem]], cv2.IMREAD_GRAYSCALE)
         reason = _unfit(picture, mask, known)
         if picture is None or mask is None or reason:
             left_out[reason] += 1
             continue
+        (out / stem).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(out / f"{stem}.jpg"), _reduced(picture)[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 93])
         cv2.imwrite(str(out / f"{stem}.png"), _reduced(mask))
         rows.append([f"{source}/{stem}", f"{stem}.jpg", f"{stem}.png", source])
@@ -98,6 +101,10 @@ def collect(pictures: dict[str, bytes], masks: dict[str, bytes], known: Known, o
     with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["id", "image", "mask", "source"], *rows])
     return left_out
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _decode(data: bytes, mode: int) -> Picture | None:

@@ -44,8 +44,17 @@ class Pair:
 
 
 def decode_picture(data: bytes) -> NDArray[np.uint8]:
-    """Decode one file to uint8 (H, W, 3) RGB."""
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1], np.uint8)
+    """Decode one file to uint8 (H, W, 3) RGB.
+
+    Raises
+    ------
+    DatasetError
+        If it is no picture.
+    """
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if decoded is None:
+        raise DatasetError("A picture of the data set is no JPEG, PNG or WebP. Take its row out of the manifest.")
+    return np.asarray(decoded[:, :, ::-1], np.uint8)
 
 
 def read_pairs(path: Path, column: str = "mask") -> list[Pair]:

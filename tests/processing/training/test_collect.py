@@ -11,7 +11,7 @@ from processing.training.data import read_pairs
 
 
 def scene(seed, size=(60, 80)):
-    """Blurred noise: no two seeds look alike."""
+    """Coloured blocks: no two seeds look alike."""
     rough = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
     return np.kron(rough, np.ones((size[0] // 6, size[1] // 8, 1), np.uint8))
 
@@ -106,6 +106,37 @@ def test_what_a_test_set_shows_is_left_out(folders, run, tmp_path, capsys, chang
     assert run("--apart-from", str(tmp_path / "test")) == 0
     assert "1 that a test set shows too" in capsys.readouterr().out
     assert [pair.id for pair in read_pairs(tmp_path / "lab")] == ["lab/other"]
+
+
+def test_equal_names_in_two_folders_keep_their_own_masks(folders, run, tmp_path):
+    for part in ("a", "b"):
+        for name in ("pictures", "masks"):
+            (tmp_path / name / part).mkdir()
+    folders("a/1", scene(1), half_white())
+    folders("b/1", scene(2), 255 - half_white())
+    assert run() == 0
+    first, second = read_pairs(tmp_path / "lab")
+    assert (first.id, second.id) == ("lab/a/1", "lab/b/1")
+    assert (first.decode()[1] == 255 - second.decode()[1]).all()
+
+
+def test_pictures_and_masks_may_lie_in_one_folder(tmp_path, capsys):
+    (tmp_path / "x.jpg").write_bytes(file_of(scene(1)))  # what is in a file tells its format, not its name
+    (tmp_path / "x.png").write_bytes(file_of(half_white()))
+    assert collect.main([str(tmp_path / "lab"), "--pictures", str(tmp_path), "--masks", str(tmp_path)]) == 0
+    assert "1 with another's name" in capsys.readouterr().out
+    (pair,) = read_pairs(tmp_path / "lab")
+    np.testing.assert_array_equal(pair.decode()[1], half_white())
+    assert pair.decode()[0].std() > 20
+
+
+def test_a_test_picture_that_is_none_is_refused(folders, run, tmp_path, capsys):
+    folders("one", scene(1), half_white())
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/t.png").write_bytes(b"no picture")
+    (tmp_path / "test/manifest.csv").write_text("id,image\nt,t.png\n")
+    assert run("--apart-from", str(tmp_path / "test")) == 1
+    assert "is no JPEG, PNG or WebP" in capsys.readouterr().err
 
 
 def test_flat_pictures_are_like_no_other():
