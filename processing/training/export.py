@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--share", type=float, default=0.5, help="how much of it, 0 to 1")
     made.add_argument(
-        "--two-views", action="store_true", help="let it look at each picture twice: 1.6 times as long, a little better"
+        "--two-views", action="store_true", help="let it look at each picture twice: 1.8 times as long, a little better"
     )
     return made
 

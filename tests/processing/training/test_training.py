@@ -129,7 +129,7 @@ def test_a_second_view_is_mirrored_smaller_and_holds_no_weights_of_its_own(finis
         assert export.main([str(finished / "best.pt"), str(file), *flag]) == 0
     assert files[1].stat().st_size < files[0].stat().st_size + 100_000
     picture = loop.normalise(torch.from_numpy(cv2.resize(read_pairs(data)[0].decode()[0], (320, 320)))[None])
-    smaller = torch.nn.functional.interpolate(picture, size=(256, 256), mode="bilinear", align_corners=False)
+    smaller = torch.nn.functional.interpolate(picture, size=(288, 288), mode="bilinear", align_corners=False)
     network = export.load(finished / "best.pt")
     with torch.inference_mode():
         first, second = (network(view).logit() for view in (picture, smaller.flip(3)))
