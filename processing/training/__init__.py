@@ -7,9 +7,10 @@ One sample's way, and the module that has each step:
     rendering    scenes that were never photographed
     network      picture -> alpha matte
     losses       how wrong the matte is
-    optimisers   a step that makes it less wrong
+    optimisers   how the weights move to make it less wrong
+    step         one step of all this, on a GPU as one recorded piece
     schedule     size of the samples and learning rate over the run
-    loop         all of this again and again, with checkpoints, logs and validation
+    loop         step after step and again, with checkpoints, logs and validation
     grow         a wider network that begins with what a narrower one knows
     restore      a network that begins with an exported file, such as the built-in model
     export       the averaged weights as the ONNX file that the product runs, which may look at each picture twice

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.training.data import Pair, Sampler, decode_picture
+from processing.training.data import Decoded, Pair, Sampler, decode_picture
 from processing.training.rendering import render, render_empty
 
 Picture = NDArray[np.uint8]
@@ -45,7 +45,12 @@ class Samples:
     """Draws augmented samples: picture uint8 (S, S, 3), alpha uint8 (S, S) and the index of the pair they come from."""
 
     def __init__(
-        self, pairs: Sequence[Pair], backgrounds: Sequence[bytes], sampler: Sampler, mixture: Mixture, size: int
+        self,
+        pairs: Sequence[Pair | Decoded],
+        backgrounds: Sequence[bytes],
+        sampler: Sampler,
+        mixture: Mixture,
+        size: int,
     ) -> None:
         self.pairs, self.backgrounds, self.sampler, self.mixture = pairs, backgrounds, sampler, mixture
         self.size = size

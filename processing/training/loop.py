@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,18 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from processing.errors import DatasetError
 from processing.metrics import max_f_measure, mean_absolute_error, precision_recall
-from processing.training import losses
 from processing.training.augment import Mixture, Samples
-from processing.training.data import Pair, Sampler
+from processing.training.data import Decoded, Pair, Sampler, decode_all
 from processing.training.grow import grow
 from processing.training.network import Network
 from processing.training.optimisers import Optimisers
 from processing.training.schedule import Schedule
+from processing.training.step import Step, normalise
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 300
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SETTLE_EVERY = 20  # steps: to ask for a loss is to wait for the step
 LOG_COLUMNS = ["samples", "size", "learning_rate_factor", "loss", "samples_per_second", "hours"]
 
 
@@ -56,6 +56,7 @@ class Options:
     seed: int = 0
     workers: int = 1
     device: str = "cpu"
+    decoded: bool = False  # keep all pictures decoded in memory
     log_every: int = 2400  # samples
     validate_every: int = 25_000  # samples
 
@@ -64,7 +65,12 @@ class Batches(IterableDataset):
     """Endless batches of samples. `size` and `difficulty` are shared with the process that trains."""
 
     def __init__(
-        self, pairs: list[Pair], backgrounds: list[bytes], options: Options, start: int, difficulty: Tensor
+        self,
+        pairs: Sequence[Pair | Decoded],
+        backgrounds: list[bytes],
+        options: Options,
+        start: int,
+        difficulty: Tensor,
     ) -> None:
         self.pairs, self.backgrounds, self.options, self.start = pairs, backgrounds, options, start
         self.size = torch.tensor(options.schedule.size(start)).share_memory_()
@@ -115,41 +121,51 @@ class Trainer:
             grow(begin_with, network)
         network = network.to(self.device, memory_format=torch.channels_last)
         self.network = network
-        self.average = AveragedModel(network, avg_fn=_ramped(options.average), use_buffers=True)
+        self.average = AveragedModel(network, use_buffers=True)
         self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)
+        self.step = Step(network, self.average, self.optimisers, options.average)
         self.seen, self.spent_s, self.best = 0, 0.0, float("inf")
         self._interrupted = False
-        # A processor without AVX-512 is seven times as slow in bfloat16 as in float32 (AMD EPYC with AVX2, torch 2.13).
-        self._halves = self.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+        self._running: float | None = None
+        self._unsettled: list[tuple[Tensor, Tensor]] = []  # losses and indices of the last steps
         self.difficulty = torch.ones(len(train))
         if (out / "last.pt").exists():
             self._load(out / "last.pt")
         elif begin_with is not None:
             self._save("first.pt", 0.0)
-        self.batches = Batches(train, backgrounds, options, self.seen, self.difficulty.share_memory_())
+        pairs = decode_all(train) if options.decoded else train
+        self.batches = Batches(pairs, backgrounds, options, self.seen, self.difficulty.share_memory_())
         self.validation = validation
 
     def run(self) -> None:
         """Train until the schedule ends, the hours are over or somebody interrupts; then save."""
         plan, options = self.options.schedule, self.options
         started, saved, logged = time.monotonic(), time.monotonic(), (time.monotonic(), self.seen)
-        running = None
         restore = [(number, signal.signal(number, self._interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
-        loader = DataLoader(
-            self.batches, None, num_workers=options.workers, prefetch_factor=6, worker_init_fn=_leave_interrupts
-        )
-        stream = iter(loader)
+        on_gpu = self.device.type == "cuda"
         try:
+            if on_gpu:
+                self._record()
+            self.batches.size.fill_(plan.size(self.seen))
+            loader = DataLoader(
+                self.batches,
+                None,
+                num_workers=options.workers,
+                prefetch_factor=6,
+                worker_init_fn=_leave_interrupts,
+                pin_memory=on_gpu,
+            )
+            stream = iter(loader)
             while self.seen < plan.samples and not self._interrupted:
                 self.batches.size.fill_(plan.size(self.seen))
-                loss = self._step(*next(stream))
-                running = loss if running is None else 0.98 * running + 0.02 * loss
+                self._step(*next(stream))
                 now = time.monotonic()
                 before, self.seen = self.seen, self.seen + options.batch
                 if self._passes(before, options.log_every):
+                    self._settle()
                     speed = (self.seen - logged[1]) / (now - logged[0])
                     logged = (now, self.seen)
-                    self._log(running, speed, self.spent_s + now - started)
+                    self._log(speed, self.spent_s + now - started)
                 if self._passes(before, options.validate_every) or self.seen >= plan.samples:
                     self.validate()
                 if now - saved > SAVE_EVERY_S or now - started > options.hours * 3600:
@@ -163,21 +179,30 @@ class Trainer:
                 signal.signal(number, handler)
             self._save("last.pt", self.spent_s)
 
-    def _step(self, pictures: Tensor, alphas: Tensor, indices: Tensor) -> float:
+    def _step(self, pictures: Tensor, alphas: Tensor, indices: Tensor) -> None:
         self.optimisers.set_factor(self.options.rate * self.options.schedule.factor(self.seen))
-        truth = alphas.to(self.device)[:, None].float() / 255
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._halves):
-            outputs = self.network(normalise(pictures.to(self.device)))
-        loss = losses.total(outputs, truth)
-        self.optimisers.zero_grad()
-        loss.mean().backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimisers.step()
-        self.average.update_parameters(self.network)
-        each = loss.detach().float().cpu()
-        known = indices >= 0  # pasted and rendered scenes are no pair's
-        self.difficulty[indices[known]] += 0.5 * (each[known] - self.difficulty[indices[known]])
-        return float(each.mean())
+        self._unsettled.append((self.step(pictures, alphas), indices))
+        if len(self._unsettled) == SETTLE_EVERY:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Learn from the losses of the last steps which pairs are hard, and how well it goes."""
+        for losses, indices in self._unsettled:
+            each = losses.float().cpu()
+            known = indices >= 0  # pasted and rendered scenes are no pair's
+            self.difficulty[indices[known]] += 0.5 * (each[known] - self.difficulty[indices[known]])
+            loss = float(each.mean())
+            self._running = loss if self._running is None else 0.98 * self._running + 0.02 * loss
+        self._unsettled = []
+
+    def _record(self) -> None:
+        """Record a step of each size that is still to come."""
+        plan = self.options.schedule
+        self.optimisers.set_factor(self.options.rate * plan.factor(self.seen))
+        for size in sorted({size for size, _ in plan.stages}):
+            self.batches.size.fill_(size)
+            pictures, alphas, _ = next(iter(self.batches))
+            self.step.record(pictures, alphas)
 
     def validate(self) -> None:
         """Measure the averaged weights on the validation pairs, at the size of the stage.
@@ -204,19 +229,24 @@ class Trainer:
     def _interrupt(self, *_: Any) -> None:
         self._interrupted = True
 
-    def _log(self, loss: float, speed: float, spent_s: float) -> None:
+    def _log(self, speed: float, spent_s: float) -> None:
         plan = self.options.schedule
         values = [
             self.seen,
             plan.size(self.seen),
             f"{plan.factor(self.seen):.3f}",
-            f"{loss:.4f}",
+            f"{self._running:.4f}",
             f"{speed:.1f}",
             f"{spent_s / 3600:.3f}",
         ]
         _append(self.out / "log.csv", dict(zip(LOG_COLUMNS, values, strict=True)))
         logger.info(
-            "%d of %d samples, %d px, loss %.3f, %.0f a second", self.seen, plan.samples, values[1], loss, speed
+            "%d of %d samples, %d px, loss %.3f, %.0f a second",
+            self.seen,
+            plan.samples,
+            values[1],
+            self._running,
+            speed,
         )
 
     def _save(self, name: str, spent_s: float) -> None:
@@ -237,24 +267,17 @@ class Trainer:
         state = torch.load(path, map_location=self.device)
         try:
             self.network.load_state_dict(state["network"])
-        except RuntimeError as error:
+            self.average.load_state_dict(state["average"])
+            self.optimisers.load_state_dict(state["optimisers"])
+        except (KeyError, RuntimeError, ValueError) as error:
             raise DatasetError(
-                f"{path} is of another network than this one. Choose another --out, or move that folder away."
+                f"{path} is of another network or an older program than this one. Choose another --out, or move that "
+                "folder away; --begin-with takes up the weights of an older program's run."
             ) from error
-        self.average.load_state_dict(state["average"])
-        self.optimisers.load_state_dict(state["optimisers"])
         if state["difficulty"].shape == self.difficulty.shape:  # else the data set has changed
             self.difficulty = state["difficulty"].cpu()
         self.seen, self.spent_s, self.best = state["seen"], state["spent_s"], state["best"]
         logger.info("going on from %s: %d samples, %.2f hours", path, self.seen, self.spent_s / 3600)
-
-
-def normalise(pictures: Tensor) -> Tensor:
-    """Turn uint8 (N, S, S, 3) into the network's input: float32 (N, 3, S, S), ImageNet mean and standard deviation."""
-    mean = torch.tensor(MEAN, device=pictures.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=pictures.device).view(1, 3, 1, 1)
-    values = (pictures.permute(0, 3, 1, 2).float() / 255 - mean) / std
-    return values.contiguous(memory_format=torch.channels_last)
 
 
 def measure(
@@ -285,16 +308,6 @@ def measure(
 
 def _spoken(figures: dict[str, tuple[float, float]]) -> str:
     return ", ".join(f"{source} MAE {mae:.4f} maxF {max_f:.3f}" for source, (mae, max_f) in figures.items())
-
-
-def _ramped(rate: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Average over few steps at the start, where the weights still move far, and over 1 / (1 - rate) later."""
-
-    def step(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        keep = min(rate, float(count + 1) / float(count + 10))
-        return average + (current - average) * (1 - keep)
-
-    return step
 
 
 def _leave_interrupts(_worker: int) -> None:

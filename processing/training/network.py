@@ -22,6 +22,7 @@ shows; the way up adds features rather than stacking them; and the last layer dr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -85,13 +86,17 @@ def average(features: Tensor, side: int) -> Tensor:
     height, width = map(int, features.shape[-2:])
     if height % side == 0 and width % side == 0:
         return F.adaptive_avg_pool2d(features, side)
-    return _parts(height, side).to(features) @ features @ _parts(width, side).to(features).T
+    rows, columns = (_parts(length, side, features.device).to(features.dtype) for length in (height, width))
+    return rows @ features @ columns.T
 
 
-def _parts(length: int, count: int) -> Tensor:
+@cache
+def _parts(length: int, count: int, device: torch.device) -> Tensor:
     """Give the matrix (count, length) that averages a line over its parts."""
-    identity = torch.eye(length)
-    return torch.stack([identity[k * length // count : -(-(k + 1) * length // count)].mean(0) for k in range(count)])
+    with torch.inference_mode(False):  # it is kept, for training too
+        identity = torch.eye(length)
+        parts = [identity[k * length // count : -(-(k + 1) * length // count)].mean(0) for k in range(count)]
+        return torch.stack(parts).to(device)
 
 
 class UBlock(nn.Module):

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from processing.errors import ModelError
 from processing.training.data import Pair
-from processing.training.loop import normalise
 from processing.training.network import WIDTHS, Network
+from processing.training.step import normalise
 
 ROW_LENGTH = 2.0  # see `settle`; 500 steps of the built-in model at full rate made it 2.3
 PICTURES, SIDE = 64, 224  # that the normalisations see: as many and as large as in most of a training's steps

@@ -15,9 +15,9 @@ pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[t
 import processing  # noqa: E402
 from processing.errors import ModelError  # noqa: E402
 from processing.training.data import Pair  # noqa: E402
-from processing.training.loop import normalise  # noqa: E402
 from processing.training.network import TwoViews  # noqa: E402
 from processing.training.restore import restore  # noqa: E402
+from processing.training.step import normalise  # noqa: E402
 
 COMPACT = Path(processing.__file__).parent / "models" / "weights" / "compact.onnx"
 

@@ -22,10 +22,11 @@ from processing.errors import DatasetError, ModelError  # noqa: E402
 from processing.training import evaluate, export, loop, losses, plots, sheet  # noqa: E402
 from processing.training.__main__ import main  # noqa: E402
 from processing.training.augment import Mixture  # noqa: E402
-from processing.training.data import read_pairs  # noqa: E402
+from processing.training.data import decode_all, read_pairs  # noqa: E402
 from processing.training.network import Network, average  # noqa: E402
-from processing.training.optimisers import Optimisers  # noqa: E402
+from processing.training.optimisers import Muon, Optimisers  # noqa: E402
 from processing.training.schedule import Schedule  # noqa: E402
+from processing.training.step import Step, normalise  # noqa: E402
 
 # Operators that onnxruntime-web 1.23 runs in WebAssembly and that this network may use.
 WASM_OPERATORS = {
@@ -128,7 +129,7 @@ def test_a_second_view_is_mirrored_smaller_and_holds_no_weights_of_its_own(finis
     for file, flag in zip(files, ([], ["--two-views"]), strict=True):
         assert export.main([str(finished / "best.pt"), str(file), *flag]) == 0
     assert files[1].stat().st_size < files[0].stat().st_size + 100_000
-    picture = loop.normalise(torch.from_numpy(cv2.resize(read_pairs(data)[0].decode()[0], (320, 320)))[None])
+    picture = normalise(torch.from_numpy(cv2.resize(read_pairs(data)[0].decode()[0], (320, 320)))[None])
     smaller = torch.nn.functional.interpolate(picture, size=(288, 288), mode="bilinear", align_corners=False)
     network = export.load(finished / "best.pt")
     with torch.inference_mode():
@@ -237,6 +238,25 @@ def test_the_same_seed_draws_the_same_samples(data):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_pictures_decoded_once_make_the_same_samples(data, tmp_path):
+    pairs = read_pairs(data)
+    options = loop.Options(Schedule(100, ((64, 1.0),)), Mixture(), {}, batch=8, seed=7)
+    encoded, decoded = (
+        next(iter(loop.Batches(some, [], options, 0, torch.ones(len(pairs))))) for some in (pairs, decode_all(pairs))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(encoded, decoded, strict=True))
+    assert train(data, tmp_path, "--samples", "8", "--decoded") == 0
+    assert (tmp_path / "last.pt").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_replays_its_steps_and_learns(data, tmp_path):
+    plan = ["--device", "cuda", "--samples", "640", "--stages", "64:0.75,320:0.25", "--log-every", "80", "--decoded"]
+    assert train(data, tmp_path, *plan, "--mixture", "0.8", "0.2", "0", "0") == 0
+    losses = [float(row["loss"]) for row in rows(tmp_path / "log.csv")]
+    assert losses[-1] < 0.75 * losses[0]
+
+
 def test_a_checkpoint_of_another_network_is_refused(data, tmp_path, capsys):
     torch.save({"network": {"other": torch.zeros(1)}}, tmp_path / "last.pt")
     assert train(data, tmp_path, "--samples", "16") == 1
@@ -252,3 +272,33 @@ def test_optimisers_move_the_network_itself():
     losses.total(network(torch.rand(2, 3, 64, 64)), torch.zeros(2, 1, 64, 64)).mean().backward()
     optimisers.step()
     assert all(not torch.equal(before[name], value) for name, value in network.named_parameters())
+
+
+def test_muon_steps_as_torch_does():
+    """Ours differs in taking equal shapes together: tall, wide and square ones, over several steps."""
+    shapes = [(8, 4, 3, 3), (8, 4, 3, 3), (48, 4, 1, 1), (16, 16, 1, 1)]
+    ours = [torch.randn(shape).to(memory_format=torch.channels_last) for shape in shapes]
+    matrices = [torch.nn.Parameter(w.permute(0, 2, 3, 1).reshape(w.shape[0], -1).clone()) for w in ours]
+    muon = Muon(ours, 0.02)
+    reference = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95)
+    for _ in range(3):
+        for weight, matrix in zip(ours, matrices, strict=True):
+            weight.grad = torch.randn(weight.shape)
+            matrix.grad = weight.grad.permute(0, 2, 3, 1).reshape(matrix.shape)
+        muon.step()
+        reference.step()
+    for weight, matrix in zip(ours, matrices, strict=True):
+        torch.testing.assert_close(weight.permute(0, 2, 3, 1).reshape(matrix.shape), matrix.data, atol=1e-3, rtol=0)
+
+
+def test_the_average_follows_the_weights_and_what_the_norms_have_seen():
+    network = Network("small").to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(network, use_buffers=True)
+    step = Step(network, average, Optimisers(network, network.outer_layers(), lr=1e-3, muon_lr=0.02), 0.9)
+    name, expected = "stem.1.running_mean", network.state_dict()["stem.1.running_mean"].clone()
+    for count in range(30):
+        each = step(torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.zeros(2, 64, 64, dtype=torch.uint8))
+        assert each.shape == (2,)
+        expected.lerp_(network.state_dict()[name], 1 - min(0.9, (count + 1) / (count + 10)))
+    torch.testing.assert_close(average.module.state_dict()[name], expected)
+    assert not torch.equal(average.module.head.weight, network.head.weight)
