@@ -196,10 +196,9 @@ class Trainer:
         self._unsettled = []
 
     def _record(self) -> None:
-        """Record a step of each size that is still to come."""
-        plan = self.options.schedule
-        self.optimisers.set_factor(self.options.rate * plan.factor(self.seen))
-        for size in sorted({size for size, _ in plan.stages}):
+        """Record a step of each size of the plan, at a rate of 0: the weights stay what they are."""
+        self.optimisers.set_factor(0.0)
+        for size in sorted({size for size, _ in self.options.schedule.stages}):
             self.batches.size.fill_(size)
             pictures, alphas, _ = next(iter(self.batches))
             self.step.record(pictures, alphas)

@@ -65,7 +65,7 @@ class Step:
         return recording.losses.clone()
 
     def record(self, pictures: Tensor, alphas: Tensor) -> None:
-        """Record the step for batches like this one, and take some with it; only on a GPU."""
+        """Record the step for batches like this one, after taking some with it; only on a GPU."""
         pictures, alphas = pictures.to(self.device), alphas.to(self.device)
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())

@@ -302,3 +302,19 @@ def test_the_average_follows_the_weights_and_what_the_norms_have_seen():
         expected.lerp_(network.state_dict()[name], 1 - min(0.9, (count + 1) / (count + 10)))
     torch.testing.assert_close(average.module.state_dict()[name], expected)
     assert not torch.equal(average.module.head.weight, network.head.weight)
+
+
+def test_steps_at_a_rate_of_0_leave_the_weights_alone():
+    """As those do that a GPU takes before it records one."""
+    network = Network("small").to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(network, use_buffers=True)
+    optimisers = Optimisers(network, network.outer_layers(), lr=1e-3, muon_lr=0.02)
+    before = [weight.clone() for weight in network.parameters()]
+    batch = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8), torch.zeros(2, 64, 64, dtype=torch.uint8)
+    step = Step(network, average, optimisers, 0.9)
+    optimisers.set_factor(0.0)
+    step(*batch)
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    optimisers.set_factor(1.0)
+    step(*batch)
+    assert not any(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
