@@ -44,6 +44,7 @@ def train(given: argparse.Namespace) -> None:
         width=given.width or (begin_with.width if begin_with else "small"),
         batch=given.batch,
         rate=given.rate,
+        decisive=given.decisive,
         hours=given.hours,
         seed=given.seed,
         workers=given.workers,
@@ -86,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
     add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
     add("--rate", type=float, default=1.0, metavar="FACTOR",
         help="on the learning rates; less than 1 keeps more of what a run begins with")  # fmt: skip
+    add("--decisive", type=float, default=0.0, metavar="WEIGHT",
+        help="of the mean absolute error in the loss; late in training, it decides doubtful parts")  # fmt: skip
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")
     add("--mixture", type=float, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
         help="shares of real, pasted, rendered and empty scenes")  # fmt: skip

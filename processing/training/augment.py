@@ -67,7 +67,7 @@ class Samples:
         elif kind == "rendered":
             picture, alpha = render(rng, (self.size, self.size))
         else:
-            picture = self._background(rng) if rng.random() < 0.5 else render_empty(rng, (self.size, self.size))
+            picture = self._background(rng) if rng.random() < 0.8 else render_empty(rng, (self.size, self.size))
             alpha = np.zeros(picture.shape[:2], np.uint8)
         if rng.random() < 0.5:
             picture, alpha = picture[:, ::-1], alpha[:, ::-1]

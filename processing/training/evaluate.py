@@ -30,6 +30,7 @@ from processing.models.spec import ModelSpec
 from processing.models.transforms import prepare, to_alpha
 
 SIDE = 320
+ROUNDING = 1e-5  # onnxruntime's sigmoid reaches 1.0000001
 Predict = Callable[[np.ndarray], np.ndarray]  # model input -> raw output
 #: Name of the row that has every picture.
 ALL = "all"
@@ -247,12 +248,12 @@ def load_model(weights: Path) -> Predict:
             raw = np.asarray(session.run([target], {source: tensor})[0])
         except Exception as error:  # see above
             raise ModelError(f"{weights} failed on an input of shape {tensor.shape}: {error}") from error
-        if raw.ndim != 4 or raw.shape[:2] != (1, 1) or not 0 <= raw.min() <= raw.max() <= 1:
+        if raw.ndim != 4 or raw.shape[:2] != (1, 1) or not -ROUNDING <= raw.min() <= raw.max() <= 1 + ROUNDING:
             raise ModelError(
                 f"{weights} gave shape {raw.shape}, values {raw.min():g} to {raw.max():g}. "
                 "Its first output must be (1, 1, h, w) in [0, 1]; export it with the sigmoid inside."
             )
-        return raw
+        return raw.clip(0, 1)
 
     return predict
 

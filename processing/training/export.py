@@ -30,13 +30,21 @@ SMALL = 256  # tensors of fewer values, such as biases, stay float32: halving th
 
 
 def export(
-    checkpoint: Path, out: Path, blend: Path | None = None, share: float = 0.5, *, two_views: bool = False
+    checkpoint: Path,
+    out: Path,
+    blend: Path | None = None,
+    share: float = 0.5,
+    *,
+    two_views: bool = False,
+    sharpness: float = 1.0,
 ) -> str:
     """Write the averaged weights of a checkpoint as ONNX and give the file's sha256.
 
     With `blend`, an earlier checkpoint of the same run, the weights are a mean of both, to which it gives its `share`.
     What two ends of one run have in common is often better than either (Wortsman et al., Model soups, 2022).
-    With `two_views` the file looks at each picture twice; see `network.TwoViews`.
+    With `two_views` the file looks at each picture twice; see `network.TwoViews`. `sharpness` multiplies what goes into
+    the sigmoid (temperature scaling; Guo et al., On calibration of modern neural networks, ICML 2017): above 1, what is
+    probable becomes nearly sure, and a cut at one half stays where it is.
 
     The file's input is `image`, float32 (1, 3, 320, 320), and its output `alpha`, float32 (1, 1, 320, 320) in [0, 1].
 
@@ -48,6 +56,7 @@ def export(
     network = load(checkpoint)
     if blend:
         mix(network, load(blend), share)
+    sharpen(network, sharpness)
     fold(network)
     whole = TwoViews(network) if two_views else network
     picture = torch.rand(1, 3, SIDE, SIDE) * 4 - 2
@@ -97,6 +106,21 @@ def mix(network: Network, other: Network, share: float) -> None:
             raise ModelError("Checkpoints of different widths cannot be blended; give two of one run.")
         if weight.is_floating_point():
             weight.lerp_(others[name], share)
+
+
+def sharpen(network: Network, sharpness: float) -> None:
+    """Multiply a network's logits by a positive factor.
+
+    Raises
+    ------
+    ModelError
+        If the factor is not a positive number.
+    """
+    if not 0 < sharpness < float("inf"):
+        raise ModelError(f"The sharpness must be above 0, not {sharpness:g}; 1 leaves the network as it is.")
+    with torch.no_grad():
+        for values in network.head.parameters():
+            values.mul_(sharpness)
 
 
 def fold(network: Network) -> None:
@@ -167,6 +191,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--two-views", action="store_true", help="let it look at each picture twice: 1.8 times as long, a little better"
     )
+    made.add_argument(
+        "--sharpness",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="on what goes into the sigmoid; above 1, what is probable becomes nearly sure",
+    )
     return made
 
 
@@ -174,7 +205,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Export one checkpoint and return the exit code."""
     given = parser().parse_args(arguments)
     try:
-        digest = export(given.checkpoint, given.out, given.blend, given.share, two_views=given.two_views)
+        digest = export(
+            given.checkpoint,
+            given.out,
+            given.blend,
+            given.share,
+            two_views=given.two_views,
+            sharpness=given.sharpness,
+        )
     except ProcessingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

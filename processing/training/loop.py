@@ -52,6 +52,7 @@ class Options:
     lr: float = 2e-3
     muon_lr: float = 0.02
     average: float = 0.998  # of the exponential moving average of the weights, per step
+    decisive: float = 0.0  # weight of the mean absolute error in the loss
     hours: float = 24.0  # stop after so long, to go on another time
     seed: int = 0
     workers: int = 1
@@ -123,7 +124,7 @@ class Trainer:
         self.network = network
         self.average = AveragedModel(network, use_buffers=True)
         self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)
-        self.step = Step(network, self.average, self.optimisers, options.average)
+        self.step = Step(network, self.average, self.optimisers, options.average, options.decisive)
         self.seen, self.spent_s, self.best = 0, 0.0, float("inf")
         self._interrupted = False
         self._running: float | None = None

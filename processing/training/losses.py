@@ -57,16 +57,21 @@ def gradient(alpha: Tensor, truth: Tensor) -> Tensor:
     return error.diff(dim=2).abs().mean((1, 2, 3)) + error.diff(dim=3).abs().mean((1, 2, 3))
 
 
-def hybrid(logits: Tensor, truth: Tensor) -> Tensor:
-    """The loss of the full-size output, one value per sample."""
+def hybrid(logits: Tensor, truth: Tensor, decisive: float = 0.0) -> Tensor:
+    """The loss of the full-size output, one value per sample.
+
+    `decisive` weighs the mean absolute error. The other parts are content with a doubtful pixel at the odds that it
+    belongs to the subject; this one is least when it is decided, at 0 or 1.
+    """
     alpha = logits.sigmoid()
-    return structure(logits, truth) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
+    loss = structure(logits, truth) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
+    return loss + decisive * (alpha - truth).abs().mean((1, 2, 3)) if decisive else loss
 
 
-def total(outputs: tuple[Tensor, ...], truth: Tensor) -> Tensor:
+def total(outputs: tuple[Tensor, ...], truth: Tensor, decisive: float = 0.0) -> Tensor:
     """Add the full-size loss and those of the side outputs, finest first, one value per sample: (N,)."""
     full, *sides = (output.float() for output in outputs)
-    loss = hybrid(full, truth)
+    loss = hybrid(full, truth, decisive)
     for weight, side in zip((0.5, 0.35, 0.25), sides, strict=True):
         loss = loss + weight * structure(side, F.adaptive_avg_pool2d(truth, side.shape[-2:]))
     return loss

@@ -1,9 +1,10 @@
-"""How much of a model's quality is left when the validation pairs are darker, warmer, sharper and so on.
+"""How much of a model's quality is left when the validation pairs are darker, warmer, sharper or without a subject.
 
     python tests/benchmarks/model_robustness.py --data DIR ... [--models MODEL.onnx ...]
 
 Needs the extra: pip install -e '.[training]'. MAE is averaged over the sources, on the network's own output; "missed"
-is the share of pictures in which no subject would be found.
+is the share of pictures in which no subject would be found. The last line is about the parts of these pictures beside
+their subject, where they are large enough: in what share of them one is found all the same.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from processing.metrics import mean_absolute_error
 from processing.models.spec import find_model
 from processing.models.transforms import prepare
+from processing.training.augment import empty_part
 from processing.training.data import read_pairs, split
 from processing.training.evaluate import SIDE, contract, load_model
 
@@ -66,6 +68,16 @@ def measure(predict, pairs, change, empty_below):
     return np.mean([np.mean(rows) for rows in errors.values()]), missed / len(pairs)
 
 
+def beside(pairs):
+    """Cut out what lies beside the subject: uint8 (H, W, 3) for each pair that has such a part."""
+    for pair in pairs:
+        picture, mask = pair.decode()
+        part = empty_part(mask)
+        if part is not None:
+            top, left, height, width = part
+            yield picture[top : top + height, left : left + width]
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", type=Path, nargs="+", required=True, help="the data sets that it was trained on")
@@ -80,6 +92,9 @@ def main():
     for name, change in changes.items():
         cells = [measure(predict, pairs, change, empty_below) for predict in predicts]
         print(f"| {name} |", *(f"{mae:.4f} | {missed:.1%} |" for mae, missed in cells), flush=True)
+    empty = [prepare(picture, contract()) for picture in beside(pairs)]
+    found = [np.mean([predict(picture).max() >= empty_below for picture in empty]) for predict in predicts]
+    print(f"\nA subject is found in {', '.join(f'{share:.1%}' for share in found)} of {len(empty)} parts beside one.")
 
 
 if __name__ == "__main__":

@@ -97,6 +97,20 @@ def test_output_beyond_zero_and_one_is_refused(tmp_path, folder):
         evaluate(logits, evaluation.read_samples(folder))
 
 
+def test_a_sigmoid_that_rounds_up_past_one_is_taken(tmp_path, folder):
+    """As onnxruntime's does of 17.844, to 1.0000001."""
+    onnx = pytest.importorskip("onnx", reason="onnx makes the model of this test")
+    path = save_model(tmp_path / "one.onnx", node="Identity")
+    model = onnx.load(path)
+    just_above = onnx.numpy_helper.from_array(np.nextafter(np.float32(1), np.float32(2)).reshape(()), "just_above")
+    model.graph.initializer.append(just_above)
+    model.graph.node[-1].CopyFrom(onnx.helper.make_node("Clip", ["grey", "low", "just_above"], ["alpha"]))
+    zero = onnx.numpy_helper.from_array(np.float32(0).reshape(()), "low")
+    model.graph.initializer.append(zero)
+    onnx.save(model, path)
+    assert evaluate(path, evaluation.read_samples(folder)).values["mae"].max() < 0.5
+
+
 def test_model_of_another_size_is_refused(tmp_path, folder):
     small = save_model(tmp_path / "small.onnx", side=64)
     with pytest.raises(ModelError, match=r"small\.onnx failed on an input of shape \(1, 3, 320, 320\)"):

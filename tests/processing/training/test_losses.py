@@ -44,6 +44,20 @@ def test_an_empty_truth_punishes_what_is_seen():
     assert float(losses.hybrid(empty - 16, empty)) < 0.01 < 1 < float(losses.hybrid(empty + 1, empty))
 
 
+def test_a_doubtful_pixel_costs_least_near_its_odds_and_decisive_moves_that_towards_one():
+    truth = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.7).float()
+
+    def best(decisive):
+        """Find the one value for all pixels, seven in ten of which are the subject's, that costs least."""
+        values = torch.linspace(0.01, 0.99, 99)
+        costs = [float(losses.hybrid(torch.full_like(truth, value).logit(), truth, decisive)) for value in values]
+        return float(values[int(np.argmin(costs))])
+
+    odds, decided = best(0.0), best(8.0)
+    assert 0.6 < odds < 0.8
+    assert decided > 0.87
+
+
 def test_the_total_has_one_value_for_each_sample(disc):
     truth = torch.cat([disc, disc])
     outputs = tuple(torch.zeros(2, 1, side, side) for side in (64, 16, 8, 4))

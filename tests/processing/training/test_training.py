@@ -30,8 +30,8 @@ from processing.training.step import Step, normalise  # noqa: E402
 
 # Operators that onnxruntime-web 1.23 runs in WebAssembly and that this network may use.
 WASM_OPERATORS = {
-    "Add", "AveragePool", "Cast", "Concat", "Conv", "DepthToSpace", "GlobalAveragePool", "MatMul", "MaxPool", "Mul",
-    "Relu", "Resize", "Sigmoid", "Slice",
+    "Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "GlobalAveragePool", "MatMul", "MaxPool",
+    "Mul", "Relu", "Resize", "Sigmoid", "Slice",
 }  # fmt: skip
 
 
@@ -119,9 +119,28 @@ def test_the_exported_model_follows_the_contract(finished, tmp_path, two_views):
     model = onnx.load(tmp_path / "m.onnx")
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 17)]
     assert {node.op_type for node in model.graph.node} <= WASM_OPERATORS
+    assert model.graph.node[-1].op_type == "Clip"  # onnxruntime's sigmoid reaches 1.0000001
     (given,), (made,) = model.graph.input, model.graph.output
     assert [d.dim_value for d in given.type.tensor_type.shape.dim] == [1, 3, 320, 320]
     assert [d.dim_value for d in made.type.tensor_type.shape.dim] == [1, 1, 320, 320]
+
+
+def test_a_sharper_file_is_surer_and_decides_the_same(finished, data, tmp_path):
+    alphas = []
+    for factor in ("1", "2"):
+        assert export.main([str(finished / "best.pt"), str(tmp_path / "m.onnx"), "--sharpness", factor]) == 0
+        predict = evaluate.load_model(tmp_path / "m.onnx")
+        alphas.append(predict(np.random.default_rng(0).normal(0, 1, (1, 3, 320, 320)).astype(np.float32)))
+    once, twice = (np.log(alpha / (1 - alpha)) for alpha in np.clip(alphas, 1e-4, 1 - 1e-4))
+    between = np.abs(twice) < 6
+    assert between.any()
+    np.testing.assert_allclose(twice[between], 2 * once[between], rtol=0.02, atol=0.02)
+
+
+def test_no_sharpness_is_an_error(finished, tmp_path, capsys):
+    assert export.main([str(finished / "best.pt"), str(tmp_path / "m.onnx"), "--sharpness", "0"]) == 1
+    assert "must be above 0" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_a_second_view_is_mirrored_smaller_and_holds_no_weights_of_its_own(finished, data, tmp_path):
@@ -302,6 +321,19 @@ def test_the_average_follows_the_weights_and_what_the_norms_have_seen():
         expected.lerp_(network.state_dict()[name], 1 - min(0.9, (count + 1) / (count + 10)))
     torch.testing.assert_close(average.module.state_dict()[name], expected)
     assert not torch.equal(average.module.head.weight, network.head.weight)
+
+
+def test_a_decisive_run_is_told_its_mean_absolute_error_too(data, tmp_path, monkeypatch):
+    told = []
+
+    def total(outputs, truth, decisive):
+        told.append(decisive)
+        return real(outputs, truth, decisive)
+
+    real = losses.total
+    monkeypatch.setattr(losses, "total", total)
+    assert train(data, tmp_path / "run", "--samples", "8", "--decisive", "4") == 0
+    assert told == [4.0]
 
 
 def test_steps_at_a_rate_of_0_leave_the_weights_alone():
