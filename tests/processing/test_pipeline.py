@@ -103,8 +103,8 @@ def test_matte_is_what_the_model_gave():
 
 
 def test_matte_follows_the_levels_of_the_models_row(compact):
-    assert compact.levels == (0.15, 0.85)
-    result = run(file_of(noise(1, 4)), Recipe(**PLAIN), pool=pool_of([[0.1, 0.325, 0.5, 0.9]]))
+    assert compact.levels == (0.1, 0.9)
+    result = run(file_of(noise(1, 4)), Recipe(**PLAIN), pool=pool_of([[0.05, 0.3, 0.5, 0.95]]))
     np.testing.assert_allclose(result.alpha, [[0, 0.25, 0.5, 1]], atol=1e-6)
 
 
