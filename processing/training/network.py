@@ -99,7 +99,7 @@ def _parts(length: int, count: int, device: torch.device) -> Tensor:
         return torch.stack(parts).to(device)
 
 
-def to_alpha(logits: Tensor) -> Tensor:
+def bounded_sigmoid(logits: Tensor) -> Tensor:
     """Turn logits into an alpha matte in [0, 1], also where a sigmoid reaches 1.0000001, as onnxruntime's does."""
     return logits.sigmoid().clamp(0, 1)
 
@@ -178,7 +178,7 @@ class Network(nn.Module):
     def forward(self, picture: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Predict; see the class."""
         logits, sides = self.logits(picture)
-        return (logits, *sides) if self.training else to_alpha(logits)
+        return (logits, *sides) if self.training else bounded_sigmoid(logits)
 
     def logits(self, picture: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Give the alpha matte before the sigmoid, and the side outputs, which are none unless it trains."""
@@ -217,4 +217,4 @@ class TwoViews(nn.Module):
         second = enlarge(picture, torch.Size((self.SIDE, self.SIDE))).flip(3)
         again = enlarge(self.network.logits(second)[0], size).flip(3)
         first = self.network.logits(picture)[0]
-        return to_alpha((1 - self.SHARE) * first + self.SHARE * again)
+        return bounded_sigmoid((1 - self.SHARE) * first + self.SHARE * again)

@@ -125,7 +125,7 @@ def test_the_exported_model_follows_the_contract(finished, tmp_path, two_views):
     assert [d.dim_value for d in made.type.tensor_type.shape.dim] == [1, 1, 320, 320]
 
 
-def test_a_sharper_file_is_surer_and_decides_the_same(finished, data, tmp_path):
+def test_a_sharper_file_is_surer_and_decides_the_same(finished, tmp_path):
     alphas = []
     for factor in ("1", "2"):
         assert export.main([str(finished / "best.pt"), str(tmp_path / "m.onnx"), "--sharpness", factor]) == 0
