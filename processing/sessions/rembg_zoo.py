@@ -69,7 +69,8 @@ class RembgSession:
         cancel = cancel or CancelToken()
         with self._calls.watch(cancel) as calls:
             try:
-                masks = self._session.predict(Image.fromarray(tensor))
+                with np.errstate(invalid="ignore"):  # rembg stretches an output that is 0 all over by dividing by 0
+                    masks = self._session.predict(Image.fromarray(tensor))
             except Exception as error:
                 cancel.raise_if_cancelled()
                 raise ModelError(f"The model failed on this image: {error}") from error
