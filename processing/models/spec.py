@@ -34,6 +34,8 @@ COMMERCIAL_USE = {
     "no": "not allowed",
 }
 
+#: How a model's input may be made small: names of Pillow's filters.
+RESAMPLES = ("lanczos", "bilinear")
 
 _REMOTE = (
     "The model {name!r} uploads your photo to a paid service ({service}). That is not done here: photos stay on this "
@@ -105,6 +107,8 @@ class ModelSpec:
         Subtracted from, and divided into, each colour channel after scaling.
     scale : str
         ``"255"`` divides pixels by 255, ``"max"`` by the brightest value of the image.
+    resample : str
+        How the image is squeezed: ``"lanczos"``, as rembg does, or the softer ``"bilinear"``.
     activation : str
         ``"sigmoid"`` where the network gives logits, else empty.
     levels : tuple of float
@@ -146,6 +150,7 @@ class ModelSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     scale: str = "255"
+    resample: str = "lanczos"
     activation: str = ""
     levels: tuple[float, float] = (0.0, 1.0)
     stretch: bool = False
@@ -196,11 +201,13 @@ class ModelSpec:
         Raises
         ------
         ModelError
-            If the table has a key that is not known or lacks one that is needed.
+            If the table has a key that is not known or lacks one that is needed, or a resampling that is not known.
         """
         unknown = set(row) - {field.name for field in fields(cls)} | set(row) & {"name"}
         if unknown:
             raise ModelError(f"{where}, [{name}]: unknown key {', '.join(sorted(unknown))}.")
+        if row.get("resample", "lanczos") not in RESAMPLES:
+            raise ModelError(f"{where}, [{name}]: resample is {row['resample']!r}. Known: {', '.join(RESAMPLES)}.")
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
         try:
             values["more_files"] = tuple(WeightsFile(**file) for file in row.get("more_files", ()))

@@ -218,6 +218,7 @@ def contract(levels: tuple[float, float] = (0.0, 1.0)) -> ModelSpec:
         input_size=SIDE,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
+        resample="bilinear",
         levels=levels,
     )
 

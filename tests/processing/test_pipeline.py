@@ -214,7 +214,7 @@ def test_the_quick_way_gives_what_the_plain_way_gives(path, compact):
         return np.clip(np.asarray(matte.resize((1501, 1999), Image.Resampling.BICUBIC)), 0, 1)
 
     np.testing.assert_allclose(result.alpha, plain_alpha(result.tensor), atol=1 / 255)
-    squeezed = np.asarray(Image.fromarray(photo).resize((320, 320), Image.Resampling.LANCZOS), np.float64) / 255
+    squeezed = np.asarray(Image.fromarray(photo).resize((320, 320), Image.Resampling.BILINEAR), np.float64) / 255
     tensor = ((squeezed - compact.mean) / compact.std).transpose(2, 0, 1)[np.newaxis].astype(np.float32)
     alpha = plain_alpha(tensor)
     difference = np.abs(result.alpha - alpha)

@@ -47,6 +47,11 @@ def test_spec_can_be_a_key():
     assert {ModelSpec.from_row("tiny", {**NEEDED, "mean": [0, 0, 0]}): 1}
 
 
+def test_row_with_an_unknown_resampling_is_refused():
+    with pytest.raises(ModelError, match=r"\[tiny\]: resample is 'nearest'\. Known: lanczos, bilinear\."):
+        ModelSpec.from_row("tiny", {**NEEDED, "resample": "nearest"})
+
+
 def test_row_with_an_unknown_key_is_refused():
     with pytest.raises(ModelError, match=r"catalogue\.toml, \[tiny\]: unknown key inputsize, meen\."):
         ModelSpec.from_row("tiny", {**NEEDED, "meen": [0, 0, 0], "inputsize": 320})

@@ -44,6 +44,14 @@ def test_prepare_divides_by_255_or_by_the_brightest_value(spec):
     np.testing.assert_allclose(prepare(picture, replace(spec, scale="max"))[0, :, 0, 0], [0.5, 1.0, 0.0], rtol=1e-6)
 
 
+def test_prepare_rings_beside_an_edge_with_lanczos_only(spec):
+    stripe = np.zeros((640, 640, 3), np.uint8)
+    stripe[:, 320:] = 100
+    soft, sharp = (prepare(stripe, replace(spec, resample=name)) for name in ("bilinear", "lanczos"))
+    assert soft.max() == pytest.approx(100 / 255)
+    assert sharp.max() > 101 / 255
+
+
 def test_prepare_takes_a_black_picture_whose_brightest_value_is_0(spec):
     np.testing.assert_array_equal(prepare(plain(0, 0, 0), replace(spec, scale="max")), 0)
 
