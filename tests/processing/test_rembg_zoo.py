@@ -51,7 +51,7 @@ def test_row_of_the_catalogue_gives_the_matte_that_rembg_gives(zoo, compact, pat
     They differ where we resize otherwise: input averaged in blocks first, matte bicubic instead of Lanczos.
     """
     image = decode(path.read_bytes()).pixels
-    row = replace(compact, scale="max", stretch=True, levels=(0.0, 1.0))
+    row = replace(compact, scale="max", resample="lanczos", stretch=True, levels=(0.0, 1.0))
     ours = np.asarray(to_alpha(open_session(row).predict(prepare(image, row)), row, image.shape[:2]))
     theirs = zoo.predict(image)[0, 0]
     assert theirs.max() == 1
