@@ -8,8 +8,8 @@ import logging
 import sys
 from pathlib import Path
 
-from processing.errors import ProcessingError
-from processing.training.augment import Mixture
+from processing.errors import DatasetError, ProcessingError
+from processing.training.augment import Mixture, Variety
 from processing.training.data import Pair, read_pairs, read_pictures, split
 from processing.training.export import load
 from processing.training.loop import Options, Trainer
@@ -36,15 +36,22 @@ def train(given: argparse.Namespace) -> None:
     pairs = [pair for path in given.data for pair in read_pairs(path)]
     backgrounds = [data for path in given.backgrounds for data in read_pictures(path).values()]
     learn, validate = split(pairs, given.validation)
+    if given.fixed_norms and not given.begin_with:
+        raise DatasetError(
+            "--fixed-norms keeps the statistics that trained weights come with, and new ones have none. Name a "
+            "checkpoint or an ONNX file with --begin-with, or leave --fixed-norms away."
+        )
     begin_with = _read_network(given.begin_with, learn) if given.begin_with else None
     options = Options(
         schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
         mixture=Mixture(*given.mixture),
         weights=dict(given.weights),
+        variety=Variety(*given.variety),
         width=given.width or (begin_with.width if begin_with else "small"),
         batch=given.batch,
         rate=given.rate,
         decisive=given.decisive,
+        fixed_norms=given.fixed_norms,
         hours=given.hours,
         seed=given.seed,
         workers=given.workers,
@@ -89,9 +96,13 @@ def parser() -> argparse.ArgumentParser:
         help="on the learning rates; less than 1 keeps more of what a run begins with")  # fmt: skip
     add("--decisive", type=float, default=0.0, metavar="WEIGHT",
         help="of the mean absolute error in the loss; late in training, it decides doubtful parts")  # fmt: skip
+    add("--fixed-norms", action="store_true",
+        help="keep the statistics of the norms that a run begins with: blended weights need theirs")  # fmt: skip
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")
     add("--mixture", type=float, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
         help="shares of real, pasted, rendered and empty scenes")  # fmt: skip
+    add("--variety", type=_share, nargs=2, default=[0.8, 1.0], metavar="SHARE",
+        help="shares of samples that show another view than the whole picture, and whose light is changed")  # fmt: skip
     add("--weights", type=_weight, nargs="*", default=[], metavar="SOURCE=WEIGHT",
         help="how often each source comes up; without it, the square root of its size")  # fmt: skip
     add("--validation", type=float, default=0.06, help="share of the pairs that choose the best weights")
@@ -110,6 +121,13 @@ def parser() -> argparse.ArgumentParser:
 def _weight(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     return name, float(value)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"a share lies from 0 to 1, not {text}")
+    return share
 
 
 if __name__ == "__main__":

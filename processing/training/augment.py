@@ -41,6 +41,22 @@ class Mixture:
         return str(rng.choice(list(kinds), p=share / share.sum()))
 
 
+@dataclass(frozen=True)
+class Variety:
+    """How often a sample differs from what the product will show: as shares of the samples.
+
+    Parameters
+    ----------
+    parts : float
+        Show a part of the scene, or all of it from farther away, instead of the whole squeezed to a square.
+    light : float
+        Change light and colours; as often, independently, what a camera does.
+    """
+
+    parts: float = 0.8
+    light: float = 1.0
+
+
 class Samples:
     """Draws augmented samples: picture uint8 (S, S, 3), alpha uint8 (S, S) and the index of the pair they come from."""
 
@@ -51,9 +67,10 @@ class Samples:
         sampler: Sampler,
         mixture: Mixture,
         size: int,
+        variety: Variety | None = None,
     ) -> None:
         self.pairs, self.backgrounds, self.sampler, self.mixture = pairs, backgrounds, sampler, mixture
-        self.size = size
+        self.size, self.variety = size, variety or Variety()
 
     def draw(self, rng: np.random.Generator) -> tuple[Picture, Picture, int]:
         """Draw one sample; its index is -1 if its scene is no single pair's."""
@@ -61,7 +78,7 @@ class Samples:
         kind = self.mixture.draw(rng)
         if kind == "real":
             index = self.sampler.draw(rng)
-            picture, alpha = view(rng, self.pairs[index].decode(), self.size)
+            picture, alpha = view(rng, self.pairs[index].decode(), self.size, self.variety.parts)
         elif kind == "pasted":
             picture, alpha = self._pasted(rng)
         elif kind == "rendered":
@@ -71,7 +88,13 @@ class Samples:
             alpha = np.zeros(picture.shape[:2], np.uint8)
         if rng.random() < 0.5:
             picture, alpha = picture[:, ::-1], alpha[:, ::-1]
-        return camera(rng, light(rng, picture)), np.ascontiguousarray(alpha), index
+        picture = self._light(rng, picture)
+        if rng.random() < self.variety.light:
+            picture = camera(rng, picture)
+        return np.ascontiguousarray(picture), np.ascontiguousarray(alpha), index
+
+    def _light(self, rng: np.random.Generator, picture: Picture) -> Picture:
+        return light(rng, picture) if rng.random() < self.variety.light else picture
 
     def _pasted(self, rng: np.random.Generator) -> Scene:
         """Paste one object, sometimes two, on a background with nothing in it."""
@@ -100,7 +123,7 @@ class Samples:
         # The mask's rim holds the old background: draw it in by a pixel, then soften it.
         inner = cv2.GaussianBlur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
         return (
-            light(rng, _warp(picture, matrix, self.size, cv2.BORDER_REFLECT_101)),
+            self._light(rng, _warp(picture, matrix, self.size, cv2.BORDER_REFLECT_101)),
             _warp(inner, matrix, self.size, cv2.BORDER_CONSTANT),
         )
 
@@ -146,11 +169,11 @@ def empty_part(mask: Picture) -> tuple[int, int, int, int] | None:
     return None if narrow else (int(best[0]), int(best[1]), int(best[2]), int(best[3]))
 
 
-def view(rng: np.random.Generator, scene: Scene, size: int) -> Scene:
-    """Look at a scene as the product does, squeezed to a square, or at a part of it, or from farther away."""
+def view(rng: np.random.Generator, scene: Scene, size: int, parts: float = 0.8) -> Scene:
+    """Look at a scene as the product does, squeezed to a square, or, in `parts` of all cases, in another way."""
     picture, alpha = scene
     for _ in range(4):
-        matrix = _matrix(rng, picture.shape[:2], size)
+        matrix = _matrix(rng, picture.shape[:2], size, parts)
         seen = _warp(alpha, matrix, size, cv2.BORDER_REFLECT_101)
         # A view that lost its object, or sees nothing else, teaches the wrong thing.
         if alpha.max() < 128 or 0.01 < seen.mean() / 255 < 0.9:
@@ -166,9 +189,9 @@ def _squeeze(shape: tuple[int, ...], size: int) -> NDArray[np.float64]:
     return np.array([[size / width, 0, 0], [0, size / height, 0]])
 
 
-def _matrix(rng: np.random.Generator, shape: tuple[int, ...], size: int) -> NDArray[np.float64]:
-    """Choose a view of (H, W) as the 2x3 matrix that warps it to a square."""
-    if rng.random() < 0.2:
+def _matrix(rng: np.random.Generator, shape: tuple[int, ...], size: int, parts: float) -> NDArray[np.float64]:
+    """Choose a view of (H, W), of a part or from farther away, as the 2x3 matrix that warps it to a square."""
+    if rng.random() >= parts:
         return _squeeze(shape, size)
     height, width = shape
     part = rng.uniform(0.6, 1.1 if rng.random() < 0.3 else 1.0)

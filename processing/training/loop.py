@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from processing.errors import DatasetError
 from processing.metrics import max_f_measure, mean_absolute_error, precision_recall
-from processing.training.augment import Mixture, Samples
+from processing.training.augment import Mixture, Samples, Variety
 from processing.training.data import Decoded, Pair, Sampler, decode_all
 from processing.training.grow import grow
 from processing.training.network import Network
@@ -46,6 +46,7 @@ class Options:
     schedule: Schedule
     mixture: Mixture
     weights: dict[str, float]
+    variety: Variety = field(default_factory=Variety)
     width: str = "small"  # a key of WIDTHS
     batch: int = 24
     rate: float = 1.0  # factor on both learning rates
@@ -53,6 +54,7 @@ class Options:
     muon_lr: float = 0.02
     average: float = 0.998  # of the exponential moving average of the weights, per step
     decisive: float = 0.0  # weight of the mean absolute error in the loss
+    fixed_norms: bool = False  # keep the statistics that a run begins with
     hours: float = 24.0  # stop after so long, to go on another time
     seed: int = 0
     workers: int = 1
@@ -82,7 +84,9 @@ class Batches(IterableDataset):
         rng = np.random.default_rng([self.options.seed, self.start, worker.id if worker else 0])
         sampler = Sampler([pair.source for pair in self.pairs], self.options.weights, self.difficulty.numpy())
         while True:
-            samples = Samples(self.pairs, self.backgrounds, sampler, self.options.mixture, int(self.size))
+            samples = Samples(
+                self.pairs, self.backgrounds, sampler, self.options.mixture, int(self.size), self.options.variety
+            )
             drawn = [samples.draw(rng) for _ in range(self.options.batch)]
             pictures, alphas, indices = zip(*drawn, strict=True)
             yield torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(alphas)), torch.tensor(indices)
@@ -120,7 +124,8 @@ class Trainer:
         network = Network(options.width)
         if begin_with is not None:
             grow(begin_with, network)
-        network = network.to(self.device, memory_format=torch.channels_last)
+        network.fixed_norms = options.fixed_norms
+        network = network.train().to(self.device, memory_format=torch.channels_last)
         self.network = network
         self.average = AveragedModel(network, use_buffers=True)
         self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)

@@ -160,6 +160,7 @@ class Network(nn.Module):
     def __init__(self, width: str) -> None:
         super().__init__()
         self.width, widths = width, WIDTHS[width]
+        self.fixed_norms = False  # while training, norms keep and use the statistics that they have
         fall, rise, last = widths.fall, widths.rise, widths.last
         self.stem = convolution(3, fall[0], stride=2)
         self.fall = nn.ModuleList(
@@ -174,6 +175,15 @@ class Network(nn.Module):
         self.rise.append(nn.Sequential(convolution(rise[3], last), convolution(last, last)))
         self.sides = nn.ModuleList(nn.Conv2d(rise[step + 1], 1, 1) for step in range(3))
         self.head = nn.Conv2d(last, 4, 3, padding=1)
+
+    def train(self, mode: bool = True) -> Network:
+        """Switch to training or from it, but for norms that are fixed."""
+        super().train(mode)
+        if self.fixed_norms:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def forward(self, picture: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Predict; see the class."""

@@ -4,7 +4,9 @@ from images import file_of
 
 pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
-from processing.training.augment import Mixture, Samples, empty_part, paste, view
+import cv2
+
+from processing.training.augment import Mixture, Samples, Variety, empty_part, paste, view
 from processing.training.data import Pair, Sampler
 
 
@@ -38,6 +40,21 @@ def test_a_view_moves_picture_and_mask_alike(pairs):
         orange = (picture[..., 0] > 200).astype(float)
         assert np.abs(orange - (alpha > 127)).mean() < 0.03
         assert 0.01 < alpha.mean() / 255 < 0.9
+
+
+def test_without_variety_a_sample_is_the_picture_as_the_product_shows_it(pairs):
+    only_real = Mixture(real=1, pasted=0, rendered=0, empty=0)
+    sampler = Sampler(["a"], {}, np.ones(1, np.float32))
+    rng = np.random.default_rng(0)
+    squeezed = cv2.resize(pairs[0].decode()[0], (96, 96)).astype(int)
+
+    def closest(variety):
+        drawn = [Samples(pairs, [], sampler, only_real, 96, variety).draw(rng)[0].astype(int) for _ in range(12)]
+        return [min(np.abs(view - squeezed).mean() for view in (picture, picture[:, ::-1])) for picture in drawn]
+
+    assert max(closest(Variety(parts=0, light=0))) < 1
+    assert min(closest(Variety(parts=1, light=0))) > 1
+    assert sum(difference > 1 for difference in closest(Variety(parts=0, light=1))) > 6
 
 
 def test_the_empty_part_is_the_largest_band_without_the_object():

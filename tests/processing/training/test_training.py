@@ -323,6 +323,29 @@ def test_the_average_follows_the_weights_and_what_the_norms_have_seen():
     assert not torch.equal(average.module.head.weight, network.head.weight)
 
 
+def test_fixed_norms_keep_the_statistics_that_a_run_begins_with(finished, data, tmp_path, capsys):
+    plan = ["--begin-with", str(finished / "best.pt"), "--samples", "32"]
+    assert train(data, tmp_path / "fixed", *plan, "--fixed-norms") == 0
+    assert train(data, tmp_path / "free", *plan) == 0
+    first, fixed, free = (
+        torch.load(tmp_path / name)["network"] for name in ("fixed/first.pt", "fixed/last.pt", "free/last.pt")
+    )
+    statistics = [name for name in first if name.endswith(("running_mean", "running_var"))]
+    assert len(statistics) > 100
+    assert all(torch.equal(first[name], fixed[name]) for name in statistics)
+    assert not any(torch.equal(first[name], free[name]) for name in statistics)
+    assert not torch.equal(first["head.weight"], fixed["head.weight"])  # all else learns
+
+    assert train(data, tmp_path / "new", "--fixed-norms") == 1
+    assert "Name a checkpoint or an ONNX file with --begin-with" in capsys.readouterr().err
+
+
+def test_a_share_of_samples_above_1_is_an_error(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train(data, tmp_path, "--variety", "20", "50")
+    assert "a share lies from 0 to 1, not 20" in capsys.readouterr().err
+
+
 def test_a_decisive_run_is_told_its_mean_absolute_error_too(data, tmp_path, monkeypatch):
     told = []
 
