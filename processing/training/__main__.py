@@ -32,15 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def train(given: argparse.Namespace) -> None:
     """Read the data and run one trainer."""
-    _keep_freed_memory()
-    pairs = [pair for path in given.data for pair in read_pairs(path)]
-    backgrounds = [data for path in given.backgrounds for data in read_pictures(path).values()]
-    learn, validate = split(pairs, given.validation)
     if given.fixed_norms and not given.begin_with:
         raise DatasetError(
             "--fixed-norms keeps the statistics that trained weights come with, and new ones have none. Name a "
             "checkpoint or an ONNX file with --begin-with, or leave --fixed-norms away."
         )
+    _keep_freed_memory()
+    pairs = [pair for path in given.data for pair in read_pairs(path)]
+    backgrounds = [data for path in given.backgrounds for data in read_pictures(path).values()]
+    learn, validate = split(pairs, given.validation)
     begin_with = _read_network(given.begin_with, learn) if given.begin_with else None
     options = Options(
         schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
