@@ -13,7 +13,6 @@ from processing.training.augment import Mixture, Variety
 from processing.training.data import Pair, read_pairs, read_pictures, split
 from processing.training.export import load
 from processing.training.loop import Options, Trainer
-from processing.training.losses import Parts
 from processing.training.network import WIDTHS, Network
 from processing.training.restore import restore
 from processing.training.schedule import Schedule
@@ -51,8 +50,7 @@ def train(given: argparse.Namespace) -> None:
         width=given.width or (begin_with.width if begin_with else "small"),
         batch=given.batch,
         rate=given.rate,
-        loss=Parts(given.overlap, given.decisive),
-        even=given.even,
+        decisive=given.decisive,
         fixed_norms=given.fixed_norms,
         hours=given.hours,
         seed=given.seed,
@@ -98,9 +96,6 @@ def parser() -> argparse.ArgumentParser:
         help="on the learning rates; less than 1 keeps more of what a run begins with")  # fmt: skip
     add("--decisive", type=float, default=0.0, metavar="WEIGHT",
         help="of the mean absolute error in the loss; late in training, it decides doubtful parts")  # fmt: skip
-    add("--overlap", type=float, default=1.0, metavar="WEIGHT",
-        help="of the weighted IoU in the loss; with less, a network takes less of what is doubtful")  # fmt: skip
-    add("--even", action="store_true", help="draw hard pairs no more often than easy ones")
     add("--fixed-norms", action="store_true",
         help="keep the statistics of the norms that a run begins with: blended weights need theirs")  # fmt: skip
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")

@@ -140,20 +140,14 @@ def split(pairs: Iterable[Pair], fraction: float) -> tuple[list[Pair], list[Pair
 class Sampler:
     """Draws the next training pair: first a source by its weight, then a pair by how hard it still is.
 
-    `difficulty` holds a running loss for each pair; a pair comes up as often as its loss beside the mean of its source
-    says, within `limits`. The array may live in memory shared between processes.
+    `difficulty` holds a running loss for each pair; a pair with twice the mean loss of its source comes up at most
+    `LIMITS[1]` times as often as the average one. The array may live in memory shared between processes.
     """
 
     LIMITS = (0.5, 2.0)
 
-    def __init__(
-        self,
-        sources: list[str],
-        weights: Mapping[str, float],
-        difficulty: NDArray[np.float32],
-        limits: tuple[float, float] = LIMITS,
-    ) -> None:
-        self.difficulty, self.limits = difficulty, limits
+    def __init__(self, sources: list[str], weights: Mapping[str, float], difficulty: NDArray[np.float32]) -> None:
+        self.difficulty = difficulty
         names = sorted(set(sources))
         self._members = [np.flatnonzero(np.asarray(sources) == name) for name in names]
         share = np.array(
@@ -167,5 +161,5 @@ class Sampler:
         """Give the index of a pair."""
         members = self._members[rng.choice(len(self._members), p=self._share)]
         difficulty = self.difficulty[members]
-        odds = np.clip(difficulty / difficulty.mean(), *self.limits).cumsum()
+        odds = np.clip(difficulty / difficulty.mean(), *self.LIMITS).cumsum()
         return int(members[min(np.searchsorted(odds, rng.random() * odds[-1]), len(members) - 1)])

@@ -27,7 +27,6 @@ from processing.metrics import max_f_measure, mean_absolute_error, precision_rec
 from processing.training.augment import Mixture, Samples, Variety
 from processing.training.data import Decoded, Pair, Sampler, decode_all
 from processing.training.grow import grow
-from processing.training.losses import Parts
 from processing.training.network import Network
 from processing.training.optimisers import Optimisers
 from processing.training.schedule import Schedule
@@ -54,8 +53,7 @@ class Options:
     lr: float = 2e-3
     muon_lr: float = 0.02
     average: float = 0.998  # of the exponential moving average of the weights, per step
-    loss: Parts = field(default_factory=Parts)
-    even: bool = False  # draw all pairs of a source equally often, not the hard ones more
+    decisive: float = 0.0  # weight of the mean absolute error in the loss
     fixed_norms: bool = False  # keep the statistics that a run begins with
     hours: float = 24.0  # stop after so long, to go on another time
     seed: int = 0
@@ -84,8 +82,7 @@ class Batches(IterableDataset):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.options.seed, self.start, worker.id if worker else 0])
-        limits = (1.0, 1.0) if self.options.even else Sampler.LIMITS
-        sampler = Sampler([pair.source for pair in self.pairs], self.options.weights, self.difficulty.numpy(), limits)
+        sampler = Sampler([pair.source for pair in self.pairs], self.options.weights, self.difficulty.numpy())
         while True:
             samples = Samples(
                 self.pairs, self.backgrounds, sampler, self.options.mixture, int(self.size), self.options.variety
@@ -132,7 +129,7 @@ class Trainer:
         self.network = network
         self.average = AveragedModel(network, use_buffers=True)
         self.optimisers = Optimisers(network, network.outer_layers(), lr=options.lr, muon_lr=options.muon_lr)
-        self.step = Step(network, self.average, self.optimisers, options.average, options.loss)
+        self.step = Step(network, self.average, self.optimisers, options.average, options.decisive)
         self.seen, self.spent_s, self.best = 0, 0.0, float("inf")
         self._interrupted = False
         self._running: float | None = None

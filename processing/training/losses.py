@@ -7,32 +7,9 @@ the gradient of the alpha matte, which keeps edges soft where they are soft and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Parts:
-    """How much two parts of the loss count.
-
-    Attributes
-    ----------
-    overlap : float
-        Of the weighted IoU, which is largest when parts are taken even at odds below one half: with less of it a
-        network takes less.
-    decisive : float
-        Of the mean absolute error. The other parts are content with a doubtful pixel at the odds that it belongs to the
-        subject; this one is least when it is decided, at 0 or 1.
-    """
-
-    overlap: float = 1.0
-    decisive: float = 0.0
-
-
-ALL = Parts()
 
 
 def box(values: Tensor, window: int) -> Tensor:
@@ -50,15 +27,15 @@ def edge_weight(truth: Tensor) -> Tensor:
     return 1 + 5 * (box(around, window) - truth).abs()
 
 
-def structure(logits: Tensor, truth: Tensor, parts: Parts = ALL) -> Tensor:
+def structure(logits: Tensor, truth: Tensor) -> Tensor:
     """Weighted binary cross entropy plus weighted IoU, one value per sample: (N, 1, H, W) twice -> (N,)."""
     weight = edge_weight(truth)
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     entropy = (weight * entropy).sum((1, 2, 3)) / weight.sum((1, 2, 3))
     alpha = logits.sigmoid()
-    both = (alpha * truth * weight).sum((1, 2, 3))
+    overlap = (alpha * truth * weight).sum((1, 2, 3))
     total = ((alpha + truth) * weight).sum((1, 2, 3))
-    return entropy + parts.overlap * (1 - (both + 1) / (total - both + 1))
+    return entropy + 1 - (overlap + 1) / (total - overlap + 1)
 
 
 def similarity(alpha: Tensor, truth: Tensor, window: int = 5) -> Tensor:
@@ -80,17 +57,21 @@ def gradient(alpha: Tensor, truth: Tensor) -> Tensor:
     return error.diff(dim=2).abs().mean((1, 2, 3)) + error.diff(dim=3).abs().mean((1, 2, 3))
 
 
-def hybrid(logits: Tensor, truth: Tensor, parts: Parts = ALL) -> Tensor:
-    """The loss of the full-size output, one value per sample."""
+def hybrid(logits: Tensor, truth: Tensor, decisive: float = 0.0) -> Tensor:
+    """The loss of the full-size output, one value per sample.
+
+    `decisive` weighs the mean absolute error. The other parts are content with a doubtful pixel at the odds that it
+    belongs to the subject; this one is least when it is decided, at 0 or 1.
+    """
     alpha = logits.sigmoid()
-    loss = structure(logits, truth, parts) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
-    return loss + parts.decisive * (alpha - truth).abs().mean((1, 2, 3)) if parts.decisive else loss
+    loss = structure(logits, truth) + 0.3 * similarity(alpha, truth) + 2.0 * gradient(alpha, truth)
+    return loss + decisive * (alpha - truth).abs().mean((1, 2, 3)) if decisive else loss
 
 
-def total(outputs: tuple[Tensor, ...], truth: Tensor, parts: Parts = ALL) -> Tensor:
+def total(outputs: tuple[Tensor, ...], truth: Tensor, decisive: float = 0.0) -> Tensor:
     """Add the full-size loss and those of the side outputs, finest first, one value per sample: (N,)."""
     full, *sides = (output.float() for output in outputs)
-    loss = hybrid(full, truth, parts)
+    loss = hybrid(full, truth, decisive)
     for weight, side in zip((0.5, 0.35, 0.25), sides, strict=True):
-        loss = loss + weight * structure(side, F.adaptive_avg_pool2d(truth, side.shape[-2:]), parts)
+        loss = loss + weight * structure(side, F.adaptive_avg_pool2d(truth, side.shape[-2:]))
     return loss

@@ -45,20 +45,15 @@ class Step:
         Move the network; set their factor before each step.
     rate : float
         How much of the average stays in each step, once enough steps are done.
-    parts : losses.Parts
-        How much the parts of the loss count.
+    decisive : float
+        Weight of the mean absolute error in the loss; see `losses.hybrid`.
     """
 
     def __init__(
-        self,
-        network: Network,
-        average: AveragedModel,
-        optimisers: Optimisers,
-        rate: float,
-        parts: losses.Parts = losses.ALL,
+        self, network: Network, average: AveragedModel, optimisers: Optimisers, rate: float, decisive: float = 0.0
     ) -> None:
         self.network, self.average, self.optimisers, self.rate = network, average, optimisers, rate
-        self.parts = parts
+        self.decisive = decisive
         self.device = next(network.parameters()).device
         # A processor without AVX-512 is seven times as slow in bfloat16 as in float32 (AMD EPYC with AVX2, torch 2.13).
         self._halves = self.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -95,7 +90,7 @@ class Step:
         truth = alphas[:, None].float() / 255
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._halves):
             outputs = self.network(normalise(pictures))
-        loss = losses.total(outputs, truth, self.parts)
+        loss = losses.total(outputs, truth, self.decisive)
         self.optimisers.zero_grad()
         loss.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)

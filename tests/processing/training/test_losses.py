@@ -50,30 +50,12 @@ def test_a_doubtful_pixel_costs_least_near_its_odds_and_decisive_moves_that_towa
     def best(decisive):
         """Find the one value for all pixels, seven in ten of which are the subject's, that costs least."""
         values = torch.linspace(0.01, 0.99, 99)
-        parts = losses.Parts(decisive=decisive)
-        costs = [float(losses.hybrid(torch.full_like(truth, value).logit(), truth, parts)) for value in values]
+        costs = [float(losses.hybrid(torch.full_like(truth, value).logit(), truth, decisive)) for value in values]
         return float(values[int(np.argmin(costs))])
 
     odds, decided = best(0.0), best(8.0)
     assert 0.6 < odds < 0.8
     assert decided > 0.87
-
-
-def test_with_less_overlap_in_the_loss_a_doubtful_part_is_taken_less():
-    truth = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.4).float()
-    truth[..., :32] = 1
-
-    def best(overlap):
-        """Find the one value for the right half, four in ten of whose pixels are the subject's, that costs least."""
-        parts = losses.Parts(overlap=overlap)
-        values = torch.linspace(0.01, 0.99, 99)
-        costs = []
-        for value in values:
-            logits = torch.where(torch.arange(64) < 32, torch.tensor(20.0), value.logit()).expand_as(truth)
-            costs.append(float(losses.structure(logits, truth, parts)))
-        return float(values[int(np.argmin(costs))])
-
-    assert 0.35 < best(0.0) < best(0.3) < best(1.0)
 
 
 def test_the_total_has_one_value_for_each_sample(disc):

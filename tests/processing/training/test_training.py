@@ -346,35 +346,17 @@ def test_a_share_of_samples_above_1_is_an_error(data, tmp_path, capsys):
     assert "a share lies from 0 to 1, not 20" in capsys.readouterr().err
 
 
-def test_a_run_weighs_the_parts_of_its_loss_as_it_is_told(data, tmp_path, monkeypatch):
+def test_a_decisive_run_is_told_its_mean_absolute_error_too(data, tmp_path, monkeypatch):
     told = []
 
-    def total(outputs, truth, parts):
-        told.append(parts)
-        return real(outputs, truth, parts)
+    def total(outputs, truth, decisive):
+        told.append(decisive)
+        return real(outputs, truth, decisive)
 
     real = losses.total
     monkeypatch.setattr(losses, "total", total)
-    assert train(data, tmp_path / "run", "--samples", "8", "--decisive", "4", "--overlap", ".3") == 0
-    assert told == [losses.Parts(overlap=0.3, decisive=4)]
-
-
-@pytest.mark.parametrize(("given", "limits"), [(["--even"], (1, 1)), ([], (0.5, 2))])
-def test_an_even_run_draws_hard_pairs_no_more_often(data, tmp_path, monkeypatch, given, limits):
-    used = []
-
-    class Noted(loop.Sampler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            used.append(self.limits)
-
-    def draw(trainer):
-        next(iter(trainer.batches))  # here, not in a process of its own
-
-    monkeypatch.setattr(loop, "Sampler", Noted)
-    monkeypatch.setattr(loop.Trainer, "run", draw)
-    assert train(data, tmp_path / "run", "--samples", "8", *given) == 0
-    assert used == [limits]
+    assert train(data, tmp_path / "run", "--samples", "8", "--decisive", "4") == 0
+    assert told == [4.0]
 
 
 def test_steps_at_a_rate_of_0_leave_the_weights_alone():
