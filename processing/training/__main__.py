@@ -6,7 +6,10 @@ import argparse
 import ctypes
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from processing.errors import DatasetError, ProcessingError
 from processing.training.augment import Mixture, Variety
@@ -17,30 +20,37 @@ from processing.training.network import WIDTHS, Network
 from processing.training.restore import restore
 from processing.training.schedule import Schedule
 
+INTERRUPTED = 130  # as a shell says it
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Train as the command line says and return the exit code."""
     given = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
-        train(given)
+        return 0 if train(given) else INTERRUPTED
     except ProcessingError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def train(given: argparse.Namespace) -> None:
-    """Read the data and run one trainer."""
+def train(given: argparse.Namespace) -> bool:
+    """Read the data, run one trainer, and tell whether nobody interrupted it."""
     if given.fixed_norms and not given.begin_with:
         raise DatasetError(
             "--fixed-norms keeps the statistics that trained weights come with, and new ones have none. Name a "
             "checkpoint or an ONNX file with --begin-with, or leave --fixed-norms away."
         )
+    if not sum(given.mixture):
+        raise DatasetError("--mixture is 0 0 0 0, so there is no scene to draw. Give one of the four a share above 0.")
     _keep_freed_memory()
     pairs = [pair for path in given.data for pair in read_pairs(path)]
     backgrounds = [data for path in given.backgrounds for data in read_pictures(path).values()]
     learn, validate = split(pairs, given.validation)
+    if not learn:
+        raise DatasetError(
+            f"All {len(pairs)} pairs are set aside by --validation {given.validation:g}. Give a smaller share."
+        )
     begin_with = _read_network(given.begin_with, learn) if given.begin_with else None
     options = Options(
         schedule=Schedule(given.samples, Schedule.parse_stages(given.stages), given.decay),
@@ -60,7 +70,7 @@ def train(given: argparse.Namespace) -> None:
         log_every=given.log_every,
         validate_every=given.validate_every,
     )
-    Trainer(learn, validate, backgrounds, given.out, options, begin_with).run()
+    return Trainer(learn, validate, backgrounds, given.out, options, begin_with).run()
 
 
 def _keep_freed_memory() -> None:
@@ -90,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     add("--width", choices=WIDTHS, help="how many channels the network has: as what it begins with, else small")
     add("--begin-with", type=Path, metavar="FILE",
         help="checkpoint, or ONNX file such as the built-in model's, of a network as wide or narrower")  # fmt: skip
-    add("--samples", type=int, default=300_000, help="length of the whole run")
+    add("--samples", type=_whole(1), default=300_000, help="length of the whole run")
     add("--stages", default="160:0.6,224:0.27,320:0.13", help="pixels:share of the samples, in their order")
     add("--rate", type=float, default=1.0, metavar="FACTOR",
         help="on the learning rates; less than 1 keeps more of what a run begins with")  # fmt: skip
@@ -99,20 +109,20 @@ def parser() -> argparse.ArgumentParser:
     add("--fixed-norms", action="store_true",
         help="keep the statistics of the norms that a run begins with: blended weights need theirs")  # fmt: skip
     add("--decay", type=float, default=0.4, help="share of the run over which the learning rate falls")
-    add("--mixture", type=float, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
+    add("--mixture", type=_share, nargs=4, default=[0.66, 0.2, 0.08, 0.06], metavar="SHARE",
         help="shares of real, pasted, rendered and empty scenes")  # fmt: skip
     add("--variety", type=_share, nargs=2, default=[0.8, 1.0], metavar="SHARE",
         help="shares of samples that show another view than the whole picture, and whose light is changed")  # fmt: skip
     add("--weights", type=_weight, nargs="*", default=[], metavar="SOURCE=WEIGHT",
         help="how often each source comes up; without it, the square root of its size")  # fmt: skip
-    add("--validation", type=float, default=0.06, help="share of the pairs that choose the best weights")
-    add("--batch", type=int, default=24)
+    add("--validation", type=_share, default=0.06, help="share of the pairs that choose the best weights")
+    add("--batch", type=_whole(2), default=24)
     add("--hours", type=float, default=24.0, help="stop after so long; the same command goes on another time")
     add("--seed", type=int, default=0)
-    add("--workers", type=int, default=1, help="processes that draw samples")
-    add("--log-every", type=int, default=2400, metavar="SAMPLES")
-    add("--validate-every", type=int, default=25_000, metavar="SAMPLES")
-    add("--device", default="cpu", help="cpu or cuda")
+    add("--workers", type=_whole(1), default=1, help="processes that draw samples")
+    add("--log-every", type=_whole(1), default=2400, metavar="SAMPLES")
+    add("--validate-every", type=_whole(1), default=25_000, metavar="SAMPLES")
+    add("--device", type=_device, default="cpu", help="cpu or cuda")
     add("--decoded", action="store_true",
         help="keep all pictures decoded in memory, 0.3 MB each at 320 x 240: a GPU uses many a second")  # fmt: skip
     return made
@@ -121,6 +131,23 @@ def parser() -> argparse.ArgumentParser:
 def _weight(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     return name, float(value)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"a whole number from {least} on, not {text}")
+        return int(text)
+
+    return number
+
+
+def _device(text: str) -> str:
+    if text.partition(":")[0] not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"cpu or cuda, not {text}")
+    if text != "cpu" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("this torch finds no NVIDIA GPU; cpu trains on the processor")
+    return text
 
 
 def _share(text: str) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from processing.errors import ProcessingError
+from processing.errors import DatasetError, ProcessingError
 from processing.models.transforms import prepare
 from processing.training.data import Pair, read_pairs, split
 from processing.training.evaluate import SIDE, Predict, contract, load_model
@@ -51,7 +51,17 @@ class Calibration:
 
 
 def calibrate(predict: Predict, pairs: Sequence[Pair], *, seed: int = 0) -> Calibration:
-    """Run a model on validation pairs and empty pictures and choose its levels."""
+    """Run a model on validation pairs and empty pictures and choose its levels.
+
+    Raises
+    ------
+    DatasetError
+        If there are no pairs.
+    """
+    if not pairs:
+        raise DatasetError(
+            "The data sets have no pair to choose by. Give the share that training set aside: --validation."
+        )
     errors: dict[str, list[list[float]]] = {}
     peaks = []
     for pair in pairs:

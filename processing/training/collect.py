@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.errors import DatasetError, ProcessingError
-from processing.training.data import decode_picture, read_pairs, read_pictures
+from processing.training.data import decode_picture, make_folder, read_pairs, read_pictures
 
 SIDE = 320  # of the stored pictures' longer side: no training needs more
 THUMBNAIL = 32
@@ -77,7 +77,7 @@ def collect(pictures: dict[str, bytes], masks: dict[str, bytes], known: Known, o
     """
     if (out / "manifest.csv").exists():
         raise DatasetError(f"{out} holds a data set already. Give another folder, or move that one away.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     mask_names = {_stem(name): name for name in masks}
     seen: set[str] = set()
     rows, left_out = [], Counter[str]()
@@ -97,7 +97,10 @@ def collect(pictures: dict[str, bytes], masks: dict[str, bytes], known: Known, o
         cv2.imwrite(str(out / f"{stem}.png"), _reduced(mask))
         rows.append([f"{source}/{stem}", f"{stem}.jpg", f"{stem}.png", source])
     if not rows:
-        raise DatasetError(f"No pair is left: {_spoken(left_out)}. A picture and its mask need the same name and size.")
+        raise DatasetError(
+            f"No pair is left: {_spoken(left_out)}. A picture and its mask need the same name and size, and a mask is "
+            "grey, above 127 of 255 where the subject is."
+        )
     with (out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["id", "image", "mask", "source"], *rows])
     return left_out
@@ -135,7 +138,7 @@ def _reduced(picture: Picture) -> Picture:
 
 
 def _spoken(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in left_out.most_common()) or "there are no pictures"
+    return ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from processing.errors import DatasetError
 
@@ -26,7 +27,11 @@ Files = Mapping[str, Callable[[], bytes]]  # a file's name in the data set, and 
 # Samples are drawn in processes of their own: a pool of threads inside each would not survive their start by fork.
 cv2.setNumThreads(1)
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
+
+_UNFIT = (
+    "The mask of {!r} is no picture, or of another size than its picture. Mend it, or take its row out of the manifest."
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,18 @@ class Pair:
     mask: bytes = field(repr=False)
 
     def decode(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Give the picture, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W) from 0 to 255."""
-        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
-        return decode_picture(self.image), np.asarray(mask, np.uint8)
+        """Give the picture, uint8 (H, W, 3) RGB, and its mask, uint8 (H, W) from 0 to 255.
+
+        Raises
+        ------
+        DatasetError
+            If one of them cannot be decoded, or they differ in size.
+        """
+        picture = decode_picture(self.image)
+        mask = cv2.imdecode(np.frombuffer(self.mask, np.uint8), cv2.IMREAD_GRAYSCALE) if self.mask else None
+        if mask is None or mask.shape != picture.shape[:2]:
+            raise DatasetError(_UNFIT.format(self.id))
+        return picture, np.asarray(mask, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,9 @@ def decode_picture(data: bytes) -> NDArray[np.uint8]:
     """
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if decoded is None:
-        raise DatasetError("A picture of the data set is no JPEG, PNG or WebP. Take its row out of the manifest.")
+        raise DatasetError(
+            "A picture of the data set is no JPEG, PNG, WebP, TIFF or BMP. Take its row out of the manifest."
+        )
     return np.asarray(decoded[:, :, ::-1], np.uint8)
 
 
@@ -83,15 +99,23 @@ def read_pairs(path: Path, column: str = "mask") -> list[Pair]:
     Raises
     ------
     DatasetError
-        If there is no manifest, a column is missing, or a file that it names is not there.
+        If there is no manifest, a column or a value is missing, a file that it names is not there, or a mask is of
+        another size than its picture.
     """
     files = _files(path)
-    rows = list(csv.DictReader(io.StringIO(_read(files, "manifest.csv", path).decode("utf-8"))))
+    try:
+        text = _read(files, "manifest.csv", path).decode("utf-8-sig")  # some put a mark before the text
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path / 'manifest.csv'} is not in UTF-8. Save it as UTF-8 text.") from error
+    rows = list(csv.DictReader(io.StringIO(text)))
     if not rows or not {"id", "image", column} <= set(rows[0]):
         raise DatasetError(
             f"{path / 'manifest.csv'} needs the columns id, image and {column} (source is optional) and rows."
         )
-    return [
+    for number, row in enumerate(rows, 2):
+        if not all((row["id"], row["image"], row[column])):
+            raise DatasetError(f"{path / 'manifest.csv'}, line {number}, lacks an id, an image or a {column}.")
+    pairs = [
         Pair(
             row["id"],
             row.get("source") or path.stem,
@@ -100,12 +124,51 @@ def read_pairs(path: Path, column: str = "mask") -> list[Pair]:
         )
         for row in rows
     ]
+    for pair in pairs if column != "image" else ():
+        if _sides(pair.mask) != _sides(pair.image):
+            raise DatasetError(_UNFIT.format(pair.id))
+    return pairs
+
+
+def _sides(data: bytes) -> list[int]:
+    """Read a picture's sides, the shorter first, from the head of its file: none if it is no picture.
+
+    Which of them is the height can depend on how the camera was held; `Pair.decode` compares that too.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return sorted(picture.size)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return []
 
 
 def read_pictures(path: Path) -> dict[str, bytes]:
-    """Read every picture of a folder or zip file, encoded, by name and in the order of the names."""
+    """Read every picture of a folder or zip file, encoded, by name and in the order of the names.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such place, or no picture in it.
+    """
     files = _files(path)
-    return {name: files[name]() for name in sorted(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES}
+    names = [name for name in sorted(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+    if not names:
+        raise DatasetError(f"There are no pictures in {path}. Read are {', '.join(sorted(PICTURE_SUFFIXES))}.")
+    return {name: files[name]() for name in names}
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, if it is not there.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be made, for example because a file has its name.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be made a folder: {error.strerror}. Give another path.") from error
 
 
 def _files(path: Path) -> Files:
@@ -113,9 +176,12 @@ def _files(path: Path) -> Files:
     if path.is_dir():
         return {file.relative_to(path).as_posix(): file.read_bytes for file in path.rglob("*") if file.is_file()}
     if not zipfile.is_zipfile(path):
-        raise DatasetError(f"{path} is neither a folder nor a zip file. Give --data a folder with a manifest.csv.")
+        raise DatasetError(f"{path} is neither a folder nor a zip file. Check the path.")
     archive = zipfile.ZipFile(path)
-    return {name: partial(archive.read, name) for name in archive.namelist()}
+    names = archive.namelist()
+    manifests = [name for name in names if PurePosixPath(name).name == "manifest.csv"]
+    folder = min(manifests, key=len, default="manifest.csv").removesuffix("manifest.csv")  # if any
+    return {name.removeprefix(folder): partial(archive.read, name) for name in names if name.startswith(folder)}
 
 
 def _read(files: Files, name: str, path: Path) -> bytes:

@@ -125,13 +125,17 @@ def read_samples(folder: Path, sources: Iterable[str] = ()) -> list[Sample]:
     """
     manifest = folder / "manifest.csv"
     try:
-        rows = list(csv.DictReader(manifest.read_text(encoding="utf-8").splitlines()))
+        rows = list(csv.DictReader(manifest.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{manifest} cannot be read: {error}. Give --data a folder with a manifest.csv.") from error
     columns = set(rows[0]) if rows else set()
     if not {"id", "image"} <= columns or not {"mask", "alpha"} & columns:
         raise DatasetError(f"{manifest} needs rows, the columns id and image, and a column mask or alpha.")
-    samples = [_sample(folder, row, is_soft="mask" not in columns) for row in rows]
+    truth = "mask" if "mask" in columns else "alpha"
+    for number, row in enumerate(rows, 2):
+        if not all((row["id"], row["image"], row[truth])):
+            raise DatasetError(f"{manifest}, line {number}, lacks an id, an image or a {truth}.")
+    samples = [_sample(folder, row, is_soft=truth == "alpha") for row in rows]
     known, wanted = {sample.source for sample in samples}, set(sources)
     if wanted - known:
         raise DatasetError(

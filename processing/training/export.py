@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import pickle
 import sys
 import tempfile
 import warnings
@@ -23,6 +22,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from processing.errors import ModelError, ProcessingError
+from processing.training.checkpoints import read_checkpoint
 from processing.training.network import Network, TwoViews
 
 SIDE = 320
@@ -51,8 +51,11 @@ def export(
     Raises
     ------
     ModelError
-        If the checkpoint is not one of this network, or the exported file does not compute what the network does.
+        If the checkpoint is not one of this network, there is no folder to write to, or the exported file does not
+        compute what the network does.
     """
+    if not out.parent.is_dir():
+        raise ModelError(f"{out} cannot be written: there is no folder {out.parent}. Make it, or give another path.")
     network = load(checkpoint)
     if blend:
         mix(network, load(blend), share)
@@ -80,13 +83,13 @@ def export(
 
 def load(checkpoint: Path) -> Network:
     """Build the network with the averaged weights of a checkpoint, ready to predict."""
+    state = read_checkpoint(checkpoint)
     try:
-        state = torch.load(checkpoint, map_location="cpu")
         network = Network(state["options"].get("width", "small"))
         weights = {name[7:]: value for name, value in state["average"].items() if name.startswith("module.")}
         network.load_state_dict(weights)
-    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{checkpoint} is not a checkpoint of this network: {error}") from error
+    except (KeyError, RuntimeError) as error:
+        raise ModelError(f"{checkpoint} is not a checkpoint of this network, but of another one.") from error
     return network.eval()
 
 

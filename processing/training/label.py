@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from processing.errors import DatasetError, ProcessingError
+from processing.errors import DatasetError, ImageError, ProcessingError
 from processing.images import decode
 from processing.models.transforms import prepare, to_alpha
-from processing.training.data import read_pictures
+from processing.training.data import make_folder, read_pictures
 from processing.training.evaluate import Predict, contract, load_model
+
+logger = logging.getLogger(__name__)
 
 SIDE = 320  # of the stored pictures' longer side: no training needs more
 PART = 0.08  # what is smaller than this share of the largest part is no part of the subject
@@ -35,15 +38,14 @@ Labelled = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]  # name, RGB picture
 def label(predict: Predict, pictures: dict[str, bytes]) -> Iterator[Labelled]:
     """Give each picture, at most 320 pixels long, with the mask that a model draws for it.
 
-    Pictures in which the model finds nothing are left out.
-
-    Raises
-    ------
-    ImageError
-        If a picture cannot be decoded.
+    Pictures in which the model finds nothing are left out, and so are those that cannot be decoded, with a warning.
     """
     for name, data in pictures.items():
-        whole = Image.fromarray(decode(data, name=name).pixels).convert("RGB")
+        try:
+            whole = Image.fromarray(decode(data, name=name).pixels).convert("RGB")
+        except ImageError as error:
+            logger.warning("Left out: %s", error)
+            continue
         whole.thumbnail((SIDE, SIDE))
         picture = np.asarray(whole)
         alpha = to_alpha(predict(prepare(picture, contract())), contract(), picture.shape[:2])
@@ -78,18 +80,20 @@ def write(labelled: Iterator[Labelled], out: Path, source: str) -> int:
     Raises
     ------
     DatasetError
-        If `out` holds a data set already: its rows may have been looked at.
+        If `out` holds a data set already: its rows may have been looked at; or if no picture has a mask.
     """
     if (out / "manifest.csv").exists():
         raise DatasetError(f"{out} holds a data set already. Give another folder, or move that one away.")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows, cells = [["id", "image", "mask", "source"]], []
     for number, (name, picture, mask) in enumerate(labelled):
         stem = f"{number:05}-{Path(name).stem}"
         Image.fromarray(picture).save(out / f"{stem}.jpg", quality=95)
         Image.fromarray(mask).convert("1").save(out / f"{stem}.png")
-        rows.append([f"{source}/{Path(name).stem}", f"{stem}.jpg", f"{stem}.png", source])
+        rows.append([f"{source}/{PurePosixPath(name).with_suffix('')}", f"{stem}.jpg", f"{stem}.png", source])
         cells.append(_cell(number, picture, mask))
+    if not cells:
+        raise DatasetError("The model finds a subject in none of the pictures, so there is nothing to write.")
     page = Image.new("RGB", (COLUMNS * 2 * CELL, max(1, -(-len(cells) // COLUMNS)) * CELL), "white")
     for number, cell in enumerate(cells):
         page.paste(cell, (number % COLUMNS * 2 * CELL, number // COLUMNS * CELL))

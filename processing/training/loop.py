@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from processing.errors import DatasetError
 from processing.metrics import max_f_measure, mean_absolute_error, precision_recall
 from processing.training.augment import Mixture, Samples, Variety
-from processing.training.data import Decoded, Pair, Sampler, decode_all
+from processing.training.checkpoints import read_checkpoint
+from processing.training.data import Decoded, Pair, Sampler, decode_all, make_folder
 from processing.training.grow import grow
 from processing.training.network import Network
 from processing.training.optimisers import Optimisers
@@ -107,6 +108,13 @@ class Trainer:
         How to train.
     begin_with : Network, optional
         What a new run begins with, instead of random weights; it may be narrower.
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to draw, `out` cannot be made, or the run in it is of another network.
+    ModelError
+        If the checkpoint in `out` is damaged.
     """
 
     def __init__(
@@ -119,7 +127,10 @@ class Trainer:
         begin_with: Network | None = None,
     ) -> None:
         self.out, self.options, self.device = out, options, torch.device(options.device)
-        out.mkdir(parents=True, exist_ok=True)
+        Sampler(
+            [pair.source for pair in train], options.weights, np.ones(len(train), np.float32)
+        )  # refuses wrong weights
+        make_folder(out)
         torch.manual_seed(options.seed)
         network = Network(options.width)
         if begin_with is not None:
@@ -135,20 +146,35 @@ class Trainer:
         self._running: float | None = None
         self._unsettled: list[tuple[Tensor, Tensor]] = []  # losses and indices of the last steps
         self.difficulty = torch.ones(len(train))
+        self.validation = validation
         if (out / "last.pt").exists():
             self._load(out / "last.pt")
         elif begin_with is not None:
             self._save("first.pt", 0.0)
         pairs = decode_all(train) if options.decoded else train
         self.batches = Batches(pairs, backgrounds, options, self.seen, self.difficulty.share_memory_())
-        self.validation = validation
 
-    def run(self) -> None:
-        """Train until the schedule ends, the hours are over or somebody interrupts; then save."""
+    def run(self) -> bool:
+        """Train until the schedule ends, the hours are over or somebody interrupts; then save.
+
+        Returns
+        -------
+        bool
+            Whether nobody interrupted.
+
+        Raises
+        ------
+        DatasetError
+            If a picture cannot be decoded.
+        """
         plan, options = self.options.schedule, self.options
         started, saved, logged = time.monotonic(), time.monotonic(), (time.monotonic(), self.seen)
         restore = [(number, signal.signal(number, self._interrupt)) for number in (signal.SIGINT, signal.SIGTERM)]
         on_gpu = self.device.type == "cuda"
+        if self.seen >= plan.samples:
+            logger.info("all %d samples are done; give a larger --samples to go on", plan.samples)
+        if not self.validation:
+            logger.info("no pair is set aside, so best.pt will be the last weights; --validation sets more aside")
         try:
             if on_gpu:
                 self._record()
@@ -164,7 +190,7 @@ class Trainer:
             stream = iter(loader)
             while self.seen < plan.samples and not self._interrupted:
                 self.batches.size.fill_(plan.size(self.seen))
-                self._step(*next(stream))
+                self._step(*_next(stream))
                 now = time.monotonic()
                 before, self.seen = self.seen, self.seen + options.batch
                 if self._passes(before, options.log_every):
@@ -184,6 +210,9 @@ class Trainer:
             for number, handler in restore:
                 signal.signal(number, handler)
             self._save("last.pt", self.spent_s)
+        if self._interrupted:
+            logger.info("stopped at %d of %d samples; the same command goes on from there", self.seen, plan.samples)
+        return not self._interrupted
 
     def _step(self, pictures: Tensor, alphas: Tensor, indices: Tensor) -> None:
         self.optimisers.set_factor(self.options.rate * self.options.schedule.factor(self.seen))
@@ -213,18 +242,23 @@ class Trainer:
         """Measure the averaged weights on the validation pairs, at the size of the stage.
 
         In the last stage, whose size is the product's, the weights with the least mean absolute error, averaged over
-        the sources, are kept as `best.pt`.
+        the sources, are kept as `best.pt`; without validation pairs the last ones.
         """
         plan = self.options.schedule
         size = plan.size(self.seen)
+        is_last_stage = size == plan.stages[-1][0]
+        if not self.validation:
+            if is_last_stage:
+                self._save("best.pt", self.spent_s)
+            return
         figures = measure(self.average.module, self.validation, size, self.device)
         self.network.train()
         for source, (mae, max_f) in figures.items():
             row = {"samples": self.seen, "size": size, "source": source, "mae": f"{mae:.4f}", "max_f": f"{max_f:.4f}"}
             _append(self.out / "validation.csv", row)
         logger.info("%d samples, validation at %d px: %s", self.seen, size, _spoken(figures))
-        score = float(np.mean([mae for mae, _ in figures.values()])) if figures else 0.0
-        if size == plan.stages[-1][0] and score <= self.best:
+        score = float(np.mean([mae for mae, _ in figures.values()]))
+        if is_last_stage and score <= self.best:
             self.best = score
             self._save("best.pt", self.spent_s)
 
@@ -263,13 +297,14 @@ class Trainer:
             "seen": self.seen,
             "spent_s": spent_s,
             "best": self.best,
+            "validation": sorted(pair.id for pair in self.validation),
             "options": asdict(self.options),
         }
         torch.save(state, self.out / (name + ".part"))
         os.replace(self.out / (name + ".part"), self.out / name)
 
     def _load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device)
+        state = read_checkpoint(path, self.device)
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -281,7 +316,9 @@ class Trainer:
             ) from error
         if state["difficulty"].shape == self.difficulty.shape:  # else the data set has changed
             self.difficulty = state["difficulty"].cpu()
-        self.seen, self.spent_s, self.best = state["seen"], state["spent_s"], state["best"]
+        self.seen, self.spent_s = state["seen"], state["spent_s"]
+        if state.get("validation") == sorted(pair.id for pair in self.validation):  # else its error says nothing here
+            self.best = state["best"]
         logger.info("going on from %s: %d samples, %.2f hours", path, self.seen, self.spent_s / 3600)
 
 
@@ -315,9 +352,20 @@ def _spoken(figures: dict[str, tuple[float, float]]) -> str:
     return ", ".join(f"{source} MAE {mae:.4f} maxF {max_f:.3f}" for source, (mae, max_f) in figures.items())
 
 
+def _next(stream: Iterator[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the next batch; what is wrong with a picture comes without the traceback of the process that drew it."""
+    try:
+        return next(stream)
+    except DatasetError as error:
+        raise DatasetError(
+            str(error).strip().splitlines()[-1].removeprefix(f"{DatasetError.__module__}.DatasetError: ")
+        ) from error
+
+
 def _leave_interrupts(_worker: int) -> None:
-    """Leave Ctrl+C, which a terminal sends to all processes of a run, to the one that saves."""
+    """Leave Ctrl+C and SIGTERM, which may come to all processes of a run, to the one that saves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:

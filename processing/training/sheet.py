@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from processing.errors import ProcessingError
+from processing.errors import DatasetError, ProcessingError
 from processing.training.evaluate import load_model, predict_alpha, read_samples, read_truth
 
 CELL = 160
@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Draw one sheet and return the exit code."""
     given = parser().parse_args(arguments)
     try:
-        draw(given.model, given.data, given.count, worst=given.worst).save(given.out)
+        if not given.out.parent.is_dir() or given.out.suffix.lower() not in Image.registered_extensions():
+            raise DatasetError(f"{given.out} cannot be written. Give a path such as sheet.png in a folder that exists.")
+        draw(given.model, given.data, max(1, given.count), worst=given.worst).save(given.out)
     except ProcessingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ from PIL import Image
 
 pytest.importorskip("cv2", reason="training needs the extra: pip install -e '.[training]'")
 
+from processing.errors import DatasetError
 from processing.training import calibrate
 from processing.training.data import Pair
 
@@ -34,3 +35,8 @@ def test_levels_remove_haze(monkeypatch):
     assert chosen.mistakes(0.5) == (0.0, 0.0)
     assert chosen.mistakes(0.9) == (0.0, 1.0)
     assert chosen.mistakes(0.1) == (1.0, 0.0)
+
+
+def test_without_a_pair_there_is_nothing_to_choose_by():
+    with pytest.raises(DatasetError, match="Give the share that training set aside: --validation"):
+        calibrate.calibrate(hazy, [])

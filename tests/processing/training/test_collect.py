@@ -136,7 +136,7 @@ def test_a_test_picture_that_is_none_is_refused(folders, run, tmp_path, capsys):
     (tmp_path / "test/t.png").write_bytes(b"no picture")
     (tmp_path / "test/manifest.csv").write_text("id,image\nt,t.png\n")
     assert run("--apart-from", str(tmp_path / "test")) == 1
-    assert "is no JPEG, PNG or WebP" in capsys.readouterr().err
+    assert "is no JPEG, PNG, WebP, TIFF or BMP" in capsys.readouterr().err
 
 
 def test_flat_pictures_are_like_no_other():
@@ -147,7 +147,12 @@ def test_flat_pictures_are_like_no_other():
 
 def test_folders_that_do_not_fit_are_refused(folders, run, tmp_path, capsys):
     assert run() == 1
-    assert "No pair is left" in capsys.readouterr().err
+    assert "There are no pictures in" in capsys.readouterr().err
+    folders("one", scene(1), half_white() // 255)  # labels, 0 and 1
+    assert run() == 1
+    words = capsys.readouterr().err
+    assert "No pair is left: 1 with an empty mask" in words
+    assert "above 127 of 255 where the subject is" in words
     folders("one", scene(1), half_white())
     assert run() == 0
     assert run() == 1

@@ -53,12 +53,46 @@ def test_a_manifest_without_sources_takes_the_folder_for_one(folder):
     [
         ({"id": "one", "image": "a.png"}, "needs the columns"),
         ({"id": "one", "image": "b.png", "mask": "m.png"}, "holds no b.png"),
+        ({"id": "one", "image": "a.png", "mask": ""}, "line 2, lacks an id, an image or a mask"),
+        ({"id": "one", "image": "a.png", "mask": "small.png"}, "The mask of 'one' is no picture, or of another size"),
+        (
+            {"id": "one", "image": "a.png", "mask": "manifest.csv"},
+            "The mask of 'one' is no picture, or of another size",
+        ),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_named(folder, row, words):
     write_manifest(folder, [row])
+    (folder / "small.png").write_bytes(file_of(np.eye(2, 3, dtype=np.uint8) * 255))
     with pytest.raises(DatasetError, match=words):
         read_pairs(folder)
+
+
+def test_a_mask_that_lies_on_its_side_is_refused_when_it_is_drawn():
+    """The head of a file does not say how the camera was held; only the decoded picture does."""
+    picture, mask = np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4), np.uint8)
+    with pytest.raises(DatasetError, match="The mask of 'one' is no picture, or of another size"):
+        Pair("one", "s", file_of(picture), file_of(mask)).decode()
+
+
+def test_a_manifest_reads_as_a_spreadsheet_writes_it(folder):
+    text = (folder / "manifest.csv").read_text().replace("red", "Gewächshaus")
+    (folder / "manifest.csv").write_text(text, encoding="utf-8-sig")
+    assert read_pairs(folder)[0].source == "Gewächshaus"
+    (folder / "manifest.csv").write_text(text, encoding="latin-1")
+    with pytest.raises(DatasetError, match="is not in UTF-8"):
+        read_pairs(folder)
+
+
+def test_a_zip_file_may_hold_its_folder_too(folder, tmp_path):
+    shutil.make_archive(str(tmp_path / "named"), "zip", tmp_path, "set")
+    assert read_pairs(tmp_path / "named.zip")[0].image == read_pairs(folder)[0].image
+
+
+def test_a_place_without_pictures_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("none here")
+    with pytest.raises(DatasetError, match=r"There are no pictures in .*Read are \.bmp"):
+        read_pictures(tmp_path)
 
 
 def test_a_folder_without_a_manifest_and_a_file_that_is_no_zip_are_refused(tmp_path):

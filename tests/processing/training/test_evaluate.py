@@ -143,6 +143,15 @@ def test_manifest_without_rows_or_columns_is_refused(folder, text):
         evaluation.read_samples(folder)
 
 
+def test_a_manifest_with_a_gap_is_refused_and_one_of_a_spreadsheet_read(folder):
+    text = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv").write_text(text, encoding="utf-8-sig")
+    assert evaluation.read_samples(folder)
+    (folder / "manifest.csv").write_text("id,image,mask\n0,0.png\n")
+    with pytest.raises(DatasetError, match=r"manifest\.csv, line 2, lacks an id, an image or a mask"):
+        evaluation.read_samples(folder)
+
+
 def test_folder_without_manifest_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"manifest\.csv cannot be read: .*Give --data a folder"):
         evaluation.read_samples(tmp_path)

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from images import file_of
@@ -55,11 +57,28 @@ def test_rows_that_somebody_has_looked_at_are_not_written_over(run, tmp_path, ca
     assert manifest.read_text() == "id,image,mask,source\n"
 
 
-def test_a_file_that_is_no_picture_is_named(run, photos, capsys):
+def test_a_file_that_is_no_picture_is_named_and_left_out(run, photos, tmp_path, capsys, caplog):
     (photos / "broken.png").write_bytes(b"not a picture")
+    assert run() == 0
+    assert "Left out: " in caplog.text
+    assert "broken.png" in caplog.text
+    assert "1 of 3 pictures" in capsys.readouterr().out
+    assert len(read_pairs(tmp_path / "out")) == 1
+
+
+def test_equal_names_in_two_folders_stay_two_pictures(run, photos, tmp_path):
+    for part in ("a", "b"):
+        (photos / part).mkdir()
+        shutil.copy(photos / "square.png", photos / part / "same.png")
+    assert run() == 0
+    assert [pair.id for pair in read_pairs(tmp_path / "out")] == ["lab/a/same", "lab/b/same", "lab/square"]
+
+
+def test_without_a_single_mask_nothing_stands_in_the_way_of_the_next_try(run, photos, capsys):
+    hidden = (photos / "square.png").rename(photos / "square.txt")
     assert run() == 1
-    assert "broken.png" in capsys.readouterr().err
-    (photos / "broken.png").unlink()
+    assert "finds a subject in none of the pictures" in capsys.readouterr().err
+    hidden.rename(photos / "square.png")
     assert run() == 0
 
 

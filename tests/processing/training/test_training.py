@@ -181,18 +181,20 @@ def test_a_run_stops_after_its_hours_and_goes_on(data, tmp_path, caplog):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console there has no groups of processes")
-def test_ctrl_c_saves_and_ends_quietly(data, tmp_path):
-    """A terminal sends it to the processes that draw samples, too."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_ends_quietly(data, tmp_path, number):
+    """A terminal sends it to the processes that draw samples, too; a cluster sends SIGTERM."""
     command = [sys.executable, "-m", "processing.training", "--data", str(data), "--out", str(tmp_path)]
     plan = ["--stages", "64:1", "--batch", "8", "--log-every", "8", "--samples", "100000"]
     run = subprocess.Popen([*command, *plan], stderr=subprocess.PIPE, text=True, start_new_session=True)
     for line in run.stderr:
         if "loss" in line:
             break
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, number)
     _, rest = run.communicate(timeout=60)
-    assert run.returncode == 0
+    assert run.returncode == 130
     assert "Traceback" not in rest
+    assert "of 100000 samples; the same command goes on from there" in rest
     assert (tmp_path / "last.pt").exists()
 
 
@@ -338,6 +340,102 @@ def test_fixed_norms_keep_the_statistics_that_a_run_begins_with(finished, data, 
 
     assert train(data, tmp_path / "new", "--fixed-norms") == 1
     assert "Name a checkpoint or an ONNX file with --begin-with" in capsys.readouterr().err
+
+
+def test_without_a_validation_pair_the_last_weights_are_the_best(data, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "processing")
+    plan = ["--mixture", "1", "0", "0", "0"]
+    assert train(data, tmp_path, "--validation", "0", "--samples", "8", *plan) == 0
+    assert "no pair is set aside" in caplog.text
+    first = export.load(tmp_path / "best.pt").state_dict()["head.weight"]
+    assert train(data, tmp_path, "--validation", "0", "--samples", "16", *plan) == 0
+    second = export.load(tmp_path / "best.pt").state_dict()["head.weight"]
+    assert not torch.equal(first, second)
+
+
+def test_other_validation_pairs_choose_the_best_anew(data, tmp_path, monkeypatch):
+    """The error on some pairs says nothing of the error on others, so the old one must not keep new weights away."""
+    monkeypatch.setattr(loop, "measure", lambda *_: {"a": (next(errors), 0.5)})
+    errors = iter([0.1, 0.3, 0.2])
+    best = []
+    for share, samples in (("0.3", "8"), ("0.3", "16"), ("0.6", "24")):
+        assert train(data, tmp_path, "--validation", share, "--samples", samples) == 0
+        best.append(torch.load(tmp_path / "best.pt")["seen"])
+    assert best == [8, 8, 24]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--samples", "0"], "a whole number from 1 on, not 0"),
+        (["--batch", "1"], "a whole number from 2 on, not 1"),
+        (["--workers", "none"], "a whole number from 1 on, not none"),
+        (["--device", "gpu"], "cpu or cuda, not gpu"),
+        (["--validation", "6"], "a share lies from 0 to 1, not 6"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(data, tmp_path, capsys, options, words):
+    with pytest.raises(SystemExit) as end:
+        train(data, tmp_path / "run", *options)
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(data, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train(data, tmp_path / "run", "--device", "cuda")
+    assert "finds no NVIDIA GPU; cpu trains on the processor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--validation", "1"], "All 16 pairs are set aside by --validation 1"),
+        (["--weights", "c=1"], "No weight is above 0. Sources: a, b. Weights: {'c': 1.0}"),
+        (["--mixture", "0", "0", "0", "0"], "there is no scene to draw"),
+    ],
+)
+def test_options_that_leave_nothing_to_draw_are_refused_before_a_folder_is_made(data, tmp_path, capsys, options, words):
+    assert train(data, tmp_path / "run", "--samples", "8", *options) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_needs_a_folder(data, tmp_path, capsys):
+    (tmp_path / "run").write_text("a file")
+    assert train(data, tmp_path / "run", "--samples", "8") == 1
+    assert "cannot be made a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [0, 1000])
+def test_a_damaged_checkpoint_is_named(finished, data, tmp_path, capsys, length):
+    (tmp_path / "last.pt").write_bytes((finished / "last.pt").read_bytes()[:length])
+    assert train(data, tmp_path, "--samples", "8") == 1
+    assert "last.pt is damaged or not a checkpoint" in capsys.readouterr().err
+    assert export.main([str(tmp_path / "last.pt"), str(tmp_path / "m.onnx")]) == 1
+    assert "last.pt is damaged or not a checkpoint" in capsys.readouterr().err
+    assert export.main([str(finished / "best.pt"), str(tmp_path / "none/m.onnx")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_picture_that_breaks_while_it_is_drawn_is_one_sentence(data, tmp_path, capsys):
+    """Its head is whole, so it shows only when a process of its own decodes it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(data, broken)
+    for file in broken.glob("*m.png"):
+        file.write_bytes(file.read_bytes()[:60])
+    assert train(broken, tmp_path / "run", "--samples", "8", "--mixture", "1", "0", "0", "0", "--validation", "0") == 1
+    words = capsys.readouterr().err.splitlines()[-1]
+    assert words.startswith("error: The mask of ")
+    assert "is no picture, or of another size than its picture" in words
+
+
+def test_a_sheet_needs_a_name_that_says_what_it_is(data, tmp_path, capsys):
+    for name in ("sheet", "none/sheet.png"):
+        assert sheet.main(["m.onnx", str(tmp_path / name), "--data", str(data)]) == 1
+        assert "Give a path such as sheet.png" in capsys.readouterr().err
 
 
 def test_a_share_of_samples_above_1_is_an_error(data, tmp_path, capsys):
