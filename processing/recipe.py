@@ -27,11 +27,22 @@ class Background(param.String):
                 raise ValueError(str(error)) from error
 
 
+def _model_names() -> list[str]:
+    """Return the names in the catalogue; none if it cannot be read, as importing this module must not fail for that.
+
+    Nothing is hidden: whoever then looks for a model reads the catalogue again, and gets the error.
+    """
+    try:
+        return list(load_catalogue())
+    except ModelError:
+        return []
+
+
 class Model(param.Selector):
     """A parameter that holds a name of the catalogue or the path of a model of the user's own."""
 
     def __init__(self, default: str = DEFAULT_MODEL, **params: Any) -> None:
-        super().__init__(default=default, objects=list(load_catalogue()), check_on_set=False, **params)
+        super().__init__(default=default, objects=_model_names(), check_on_set=False, **params)
 
     def _validate(self, val: Any) -> None:
         if not isinstance(val, str):
@@ -40,6 +51,7 @@ class Model(param.Selector):
             )
         if is_own(val):
             return  # whether the file is there and fits shows when it runs; a record outlives the file
+        load_catalogue()  # outside of the try: a broken file of CUTOUT_MODELS is no fault of the value
         try:
             find_model(val)
         except ModelError as error:

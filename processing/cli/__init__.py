@@ -21,7 +21,7 @@ FAILED, INTERRUPTED = 1, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
-    as_json = False
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)  # in case reading the flags fails
     try:
         options = _parser().parse_args(arguments)
         as_json = options.json

@@ -16,7 +16,7 @@ import numpy as np
 
 from processing.errors import ModelError
 from processing.models.integrity import require_weights
-from processing.models.spec import ModelSpec
+from processing.models.spec import OWN_DEFAULTS, ModelSpec
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -58,9 +58,8 @@ def _read_own(path: Path, changed: int) -> ModelSpec:  # a file that was written
         spec = ModelSpec(
             str(path),
             path.stem,
-            "Your own model.",
-            "onnxruntime",
-            path,
+            weights=path,
+            **OWN_DEFAULTS,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
             licence="as its owner says",
@@ -79,9 +78,7 @@ def _read_table(path: Path) -> ModelSpec:
     if len(rows) != 1 or not all(isinstance(row, dict) for row in rows.values()):
         raise ModelError(f"{path} must hold one table, such as [my-model]; several go into the file of CUTOUT_MODELS.")
     ((name, row),) = rows.items()
-    spec = ModelSpec.from_row(
-        name, {"runtime": "onnxruntime", "about": "Your own model.", **row}, path.parent, path.name
-    )
+    spec = ModelSpec.from_own_row(name, row, path)
     if not spec.weights.is_file():
         raise ModelError(
             f"{path.name}, [{name}]: there is no file {spec.weights}. Paths in it start at its own folder."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ COMMERCIAL_USE = {
 #: How a model's input may be made small: names of Pillow's filters.
 RESAMPLES = ("lanczos", "bilinear")
 
+#: What a table of the user's own need not say; the rows of `catalogue.toml` must.
+OWN_DEFAULTS: dict[str, Any] = {"about": "Your own model.", "runtime": "onnxruntime"}
+
 _REMOTE = (
     "The model {name!r} uploads your photo to a paid service ({service}). That is not done here: photos stay on this "
     "machine. Choose a model that runs locally; `python -m processing models list` shows them."
@@ -52,6 +56,117 @@ REFUSED = {
     "atlascloud": _REMOTE.format(name="atlascloud", service="atlascloud.ai"),
     **{name: _OWN.format(name=name) for name in ("u2net_custom", "dis_custom", "ben_custom")},
 }
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What a key takes, in words that end a message, and the test of it."""
+
+    takes: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_numbers(value: object, count: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) == count and all(map(_is_number, value))
+
+
+def _one_of(names: Collection[str]) -> _Rule:
+    return _Rule(f"Known: {', '.join(names)}.", lambda value: _is_text(value) and value in names)
+
+
+_TEXT = _Rule("It takes text in quotes.", _is_text)
+_NEEDED_TEXT = _Rule("It takes text in quotes, and may not be empty.", lambda value: _is_text(value) and bool(value))
+_BYTES = _Rule(
+    "It takes a whole number of bytes; 0 means that it is not known.", lambda value: _is_whole(value) and value >= 0
+)
+
+_FILE_RULES = {"name": _NEEDED_TEXT, "url": _TEXT, "size_bytes": _BYTES, "sha256": _TEXT, "md5": _TEXT}
+
+_RULES = {
+    "title": _NEEDED_TEXT,
+    "about": _TEXT,
+    "runtime": _NEEDED_TEXT,
+    "weights": _NEEDED_TEXT,
+    "subjects": _Rule(
+        f"It takes a list of one or more of {', '.join(SUBJECTS)}.",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and bool(value)
+            and all(_is_text(each) and each in SUBJECTS for each in value)
+        ),
+    ),
+    "wait_s": _Rule(
+        "It takes a number of seconds, 0 or more; 0 means that it is not known.",
+        lambda value: _is_number(value) and value >= 0,
+    ),
+    "url": _TEXT,
+    "size_bytes": _BYTES,
+    "sha256": _TEXT,
+    "md5": _TEXT,
+    "more_files": _Rule(
+        "It takes a list of tables, each with the name of a file.",
+        lambda value: isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value),
+    ),
+    "made_from": _TEXT,
+    "input_size": _Rule(
+        "It takes a whole number from 16 to 4096, without quotes.",
+        lambda value: _is_whole(value) and 16 <= value <= 4096,
+    ),
+    "mean": _Rule(
+        "It takes three numbers, such as [0.485, 0.456, 0.406].",
+        lambda value: _are_numbers(value, 3),
+    ),
+    "std": _Rule(
+        "It takes three numbers above 0, such as [0.229, 0.224, 0.225].",
+        lambda value: _are_numbers(value, 3) and min(value) > 0,
+    ),
+    "scale": _Rule('It takes "255" or "max", in quotes.', lambda value: _is_text(value) and value in ("255", "max")),
+    "resample": _one_of(RESAMPLES),
+    "activation": _Rule(
+        'It takes "sigmoid", or "" where the network gives alpha itself.',
+        lambda value: _is_text(value) and value in ("", "sigmoid"),
+    ),
+    "levels": _Rule(
+        "It takes two numbers from 0 to 1, the lower one first, such as [0.1, 0.9].",
+        lambda value: _are_numbers(value, 2) and 0 <= value[0] < value[1] <= 1,
+    ),
+    "stretch": _Rule("It takes true or false, without quotes.", lambda value: isinstance(value, bool)),
+    "empty_below": _Rule(
+        "It takes a number from 0 to 1, without quotes.", lambda value: _is_number(value) and 0 <= value <= 1
+    ),
+    "code_licence": _TEXT,
+    "licence": _TEXT,
+    "caveat": _TEXT,
+    "commercial_use": _one_of(COMMERCIAL_USE),
+    "attribution": _TEXT,
+    "source": _TEXT,
+    "card": _NEEDED_TEXT,
+    "session": _TEXT,
+}
+
+
+def _check(row: Mapping[str, Any], rules: Mapping[str, _Rule], needed: Collection[str], place: str) -> None:
+    """Refuse a table with a key that is not known, without one that is needed, or with a value against its rule."""
+    if unknown := sorted(set(row) - set(rules)):
+        raise ModelError(f"{place}: unknown key {', '.join(unknown)}. Known: {', '.join(rules)}.")
+    if missing := [repr(key) for key in needed if key not in row]:
+        keys, are = ("the key", "is") if len(missing) == 1 else ("the keys", "are")
+        raise ModelError(f"{place}: {keys} {' and '.join(missing)} {are} missing. docs/models.md shows a whole table.")
+    for key, value in row.items():
+        if not rules[key].accepts(value):
+            raise ModelError(f"{place}: {key} is {value!r}. {rules[key].takes}")
 
 
 @dataclass(frozen=True)
@@ -201,24 +316,41 @@ class ModelSpec:
         Raises
         ------
         ModelError
-            If the table has a key that is not known or lacks one that is needed, or a resampling that is not known.
+            If the table has a key that is not known, lacks one that is needed, or holds a value that is not allowed;
+            the message names the file, the table, the key, the value and what is allowed.
         """
-        unknown = set(row) - {field.name for field in fields(cls)} | set(row) & {"name"}
-        if unknown:
-            raise ModelError(f"{where}, [{name}]: unknown key {', '.join(sorted(unknown))}.")
-        if row.get("resample", "lanczos") not in RESAMPLES:
-            raise ModelError(f"{where}, [{name}]: resample is {row['resample']!r}. Known: {', '.join(RESAMPLES)}.")
+        place = f"{where}, [{name}]"
+        needed = [field.name for field in fields(cls) if field.default is MISSING and field.name != "name"]
+        _check(row, _RULES, needed, place)
+        for file in row.get("more_files", ()):
+            _check(file, _FILE_RULES, ["name"], f"{place}, more_files")
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-        try:
-            values["more_files"] = tuple(WeightsFile(**file) for file in row.get("more_files", ()))
-            if "weights" in values:
-                is_fetched = "url" in values or "made_from" in values
-                values["weights"] = Path(values["weights"]) if is_fetched else folder / values["weights"]
-            if "card" in values:
-                values["card"] = folder / values["card"]
-            return cls(name=name, **values)
-        except TypeError as error:
-            raise ModelError(f"{where}, [{name}]: {error}.") from error
+        values["more_files"] = tuple(WeightsFile(**file) for file in row.get("more_files", ()))
+        is_fetched = "url" in values or "made_from" in values
+        values["weights"] = Path(values["weights"]) if is_fetched else folder / values["weights"]
+        if "card" in values:
+            values["card"] = folder / values["card"]
+        return cls(name=name, **values)
+
+    @classmethod
+    def from_own_row(cls, name: str, row: Mapping[str, Any], path: Path) -> ModelSpec:
+        """Make a spec from a table of the user's own, which need not say what `OWN_DEFAULTS` says.
+
+        Parameters
+        ----------
+        name : str
+            The table's name.
+        row : dict
+            Its values.
+        path : Path
+            The file it stands in; paths in it start at that file's folder.
+
+        Raises
+        ------
+        ModelError
+            As `from_row`.
+        """
+        return cls.from_row(name, {**OWN_DEFAULTS, **row}, path.parent, path.name)
 
 
 @cache
@@ -230,17 +362,17 @@ def load_catalogue() -> dict[str, ModelSpec]:
     ModelError
         If a table cannot be used; the message names it.
     """
-    specs = _read_catalogue(CATALOGUE, WEIGHTS)
+    specs = {name: ModelSpec.from_row(name, row) for name, row in _read_tables(CATALOGUE).items()}
     if own := os.environ.get("CUTOUT_MODELS"):
         path = Path(own).expanduser().absolute()
-        for name, spec in _read_catalogue(path, path.parent).items():
+        for name, row in _read_tables(path).items():
             if name in specs:
                 raise ModelError(f"{path}, [{name}]: there is a model of that name already. Give yours another one.")
-            specs[name] = spec
+            specs[name] = ModelSpec.from_own_row(name, row, path)
     return specs
 
 
-def _read_catalogue(path: Path, folder: Path) -> dict[str, ModelSpec]:
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -252,7 +384,7 @@ def _read_catalogue(path: Path, folder: Path) -> dict[str, ModelSpec]:
     for name, row in rows.items():
         if not isinstance(row, dict):
             raise ModelError(f"{path}: {name!r} stands outside of a table. Write [name-of-the-model] above its values.")
-    return {name: ModelSpec.from_row(name, row, folder, path.name) for name, row in rows.items()}
+    return rows
 
 
 def is_own(name: str) -> bool:

@@ -184,6 +184,43 @@ def test_wrong_usage_is_exit_code_2(models, arguments):
     assert stop.value.code == 2
 
 
+# A broken file of models
+
+
+@pytest.mark.parametrize("text", [None, "[a\n", '[a]\ntitle = "A"\n'], ids=["missing", "broken", "incomplete"])
+@pytest.mark.parametrize(
+    "verb",
+    [["models", "list"], ["models", "info", "u2net"], ["doctor"], ["remove", "photo.jpg", "--model", "u2net"]],
+    ids=" ".join,
+)
+def test_broken_file_of_models_is_exit_code_1_and_a_sentence(tmp_path, verb, text):
+    own = tmp_path / "models.toml"
+    if text is not None:
+        own.write_text(text)
+
+    def run(*words):
+        command = [sys.executable, "-m", "processing", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUTOUT_MODELS": str(own)})
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = run(*verb)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "models.toml" in err
+    code, out, rest = run(*verb, "--json")
+    assert (code, rest) == (1, "")
+    assert json.loads(out) == {"error": err.removeprefix("error: ").rstrip("\n"), "kind": "ModelError"}
+
+
+def test_help_is_given_in_spite_of_a_broken_file_of_models(tmp_path):
+    command = [sys.executable, "-m", "processing", "remove", "--help"]
+    environment = {**os.environ, "CUTOUT_MODELS": str(tmp_path / "gone.toml")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--model NAME" in done.stdout
+
+
 # fetch
 
 
