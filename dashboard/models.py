@@ -52,7 +52,9 @@ class ModelChooser(param.Parameterized):
         self._lock = threading.RLock()
         self._runtime, self._recipe, self.owner = runtime, recipe, owner
         self._job: Job | None = None
+        self._wanted = self.spec.name  # the user's own choice: comes back when no filter is against it any more
         super().__init__()
+        recipe.param.watch(self._want_model, "model")
         recipe.param.watch(self._take_model, "model")
         self._list()
         self._take_model()
@@ -85,13 +87,23 @@ class ModelChooser(param.Parameterized):
     def _list(self) -> None:
         specs = [find_model(name) for name in self._runtime.models]
         fitting = [spec for spec in specs if self._fits(spec)]
-        chosen = self.spec
-        if chosen.name not in {spec.name for spec in fitting}:
+        names, chosen = [spec.name for spec in fitting], self.spec
+        if self._wanted in names:
+            self._replace_model(self._wanted)
+        elif chosen.name not in names:
             if fitting and chosen.name in self._runtime.models:
-                self._recipe.model = fitting[0].name
+                self._replace_model(names[0])
             else:  # nothing fits, or it is a model of the user's own, given by its path
                 fitting = [chosen, *fitting]
         self.choices = {self._label(spec): spec.name for spec in fitting}
+
+    def _replace_model(self, name: str) -> None:
+        """Choose for the user, and remember what they had chosen."""
+        wanted, self._recipe.model = self._wanted, name
+        self._wanted = wanted
+
+    def _want_model(self, *_events: Any) -> None:
+        self._wanted = self.spec.name
 
     def _fits(self, spec: ModelSpec) -> bool:
         return (

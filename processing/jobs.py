@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict, deque
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 FINISHED = (DONE, FAILED, CANCELLED)
+
+#: How much of a job must be done, and how long it must have run, before its end is guessed.
+_FAIR_FRACTION, _FAIR_S = 0.1, 2.0
 
 
 class Job:
@@ -53,6 +57,7 @@ class Job:
         self.future: Future[None] = Future()
         self._task: Callable[[Job], Any] | None = task
         self._started: float | None = None
+        self._expected_end = math.inf
         self._lock = threading.RLock()  # a callback of the future may cancel its own job
 
     @property
@@ -62,6 +67,8 @@ class Job:
 
     def report(self, step: str, fraction: float) -> None:
         """Tell which step began and what fraction of the job is done, in [0, 1]."""
+        if fraction > self.fraction:  # a step that repeats itself says nothing about the speed
+            self._expect_end(fraction)
         self.step, self.fraction = step, fraction
 
     def publish(self, value: Any) -> None:
@@ -76,10 +83,19 @@ class Job:
                 self._finish(CANCELLED)
 
     def time_left_s(self) -> float | None:
-        """Guess the seconds that are left from the speed so far; None before there is anything to go by."""
-        if self._started is None or self.fraction <= 0:
-            return None
-        return (time.monotonic() - self._started) * (1 - self.fraction) / self.fraction
+        """Guess the seconds that are left from the speed so far; None while there is no fair guess.
+
+        It never rises: the earliest end that was guessed is kept, and once that has passed nothing more is said.
+        """
+        left = self._expected_end - time.monotonic()
+        return left if self.state == RUNNING and 0 <= left < math.inf else None
+
+    def _expect_end(self, fraction: float) -> None:
+        if self._started is None:
+            return
+        elapsed = time.monotonic() - self._started
+        if fraction >= _FAIR_FRACTION and elapsed >= _FAIR_S:
+            self._expected_end = min(self._expected_end, self._started + elapsed / fraction)
 
     def run(self) -> None:
         """Do the work and keep how it ended. Called by the queue, once."""

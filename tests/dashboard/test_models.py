@@ -65,6 +65,32 @@ class TestChoosing:
         chooser.wait_s = 1.0
         assert list(chooser.choices.values()) == [chosen]
 
+    @pytest.mark.parametrize(
+        ("name", "value"), [("commercial_only", True), ("subject", "clothes"), ("subject", "anime")]
+    )
+    @pytest.mark.parametrize("model", ["compact", "silueta"])
+    def test_users_model_comes_back_when_a_filter_goes(self, controller, chooser, model, name, value):
+        controller.recipe.model = model
+        before = getattr(chooser, name)
+        setattr(chooser, name, value)
+        assert chooser.spec.name != model
+        setattr(chooser, name, before)
+        assert chooser.spec.name == model
+        assert model in chooser.choices.values()
+
+    def test_users_model_comes_back_when_the_last_of_several_filters_goes(self, chooser):
+        chooser.commercial_only = True
+        chooser.subject = "people"
+        chooser.wait_s = 1.0
+        chooser.commercial_only = False
+        assert chooser.spec.name == "compact"
+
+    def test_model_chosen_under_a_filter_stays_when_the_filter_goes(self, controller, chooser):
+        chooser.commercial_only = True
+        controller.recipe.model = "u2net"
+        chooser.commercial_only = False
+        assert chooser.spec.name == "u2net"
+
     def test_model_that_is_not_here_cannot_run(self, controller, chooser, settle):
         controller.load(b"", "photo.png")
         controller.recipe.model = "u2netp"
@@ -214,6 +240,15 @@ class TestView:
         page.model.subject.value = "anime"
         assert list(page.model.model.options.values()) == ["isnet-anime"]
         assert page.model.model.value == controller.recipe.model == "isnet-anime"
+
+    def test_run_is_possible_again_when_a_filter_goes(self, page, controller):
+        controller.can_run = True
+        page.model.commercial_only.value = True
+        assert page.model.model.value == controller.recipe.model == "u2netp"
+        assert page.run.run_button.disabled
+        page.model.commercial_only.value = False
+        assert page.model.model.value == controller.recipe.model == "compact"
+        assert not page.run.run_button.disabled
 
     def test_run_waits_for_the_model_and_the_tick(self, page, controller):
         controller.can_run = True

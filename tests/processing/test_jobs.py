@@ -157,20 +157,51 @@ def test_report_is_seen_from_outside(queue):
     finished(job)
 
 
-def test_time_left_is_guessed_from_the_speed_so_far(monkeypatch):
-    now = iter([100.0, 106.0])  # started; asked six seconds later
-    monkeypatch.setattr("processing.jobs.time.monotonic", lambda: next(now))
-    left = []
+@pytest.fixture
+def seconds_left(monkeypatch):
+    """Run a job by a fake clock: from (second, fraction reported then or None) to what is left at each of them."""
 
-    def work(job):
-        left.append(job.time_left_s())  # nothing to go by yet
-        job.report("Half of a half", 0.25)
-        left.append(job.time_left_s())
+    def play(*moments):
+        now, left = [100.0], []
+        monkeypatch.setattr("processing.jobs.time.monotonic", lambda: now[0])
 
-    job = Job(work)
-    assert job.time_left_s() is None
-    job.run()
-    assert left == [None, 18.0]
+        def work(job):
+            for second, fraction in moments:
+                now[0] = 100.0 + second
+                if fraction is not None:
+                    job.report("Working", fraction)
+                left.append(job.time_left_s())
+
+        job = Job(work)
+        assert job.time_left_s() is None
+        job.run()
+        assert job.error is None
+        return left
+
+    return play
+
+
+def test_time_left_is_guessed_from_the_speed_so_far(seconds_left):
+    assert seconds_left((6, 0.25), (7, None), (10, 0.5)) == [18, 17, 10]
+
+
+def test_time_left_is_not_guessed_before_a_fair_part_is_done_and_time_has_passed(seconds_left):
+    assert seconds_left((0.5, 0.0001), (1.9, 0.5), (2, None), (5, 0.5)) == [None] * 4
+    assert seconds_left((3, 0.09), (4, 0.1)) == [None, 36]
+
+
+def test_time_left_never_rises(seconds_left):
+    left = seconds_left((2, 0.4), (2.5, 0.41), (3, 0.42), (4, 0.43), (4.5, 0.8))
+    assert left == pytest.approx([3, 2.5, 2, 1, 0.5])
+
+
+def test_time_left_is_not_told_any_more_once_the_guessed_end_has_passed(seconds_left):
+    assert seconds_left((2, 0.5), (4, 0.5), (4.1, 0.5), (30, 0.6)) == [2, 0, None, None]
+
+
+def test_step_that_repeats_itself_is_no_speed(seconds_left):
+    left = seconds_left((0.5, 0.2), (2, 0.2), (30, 0.2), (40, 0.5))
+    assert left == [None, None, None, 40]
 
 
 # Several owners
