@@ -48,6 +48,15 @@ NO_SUBJECT = Notice(
 UNDO = "Undo"
 
 
+def one_of_several(name: str, remark: Notice | None = None) -> Notice:
+    """Tell that of several photos only one was taken; `remark` is what is to be said of that one."""
+    sentence = (
+        f"One photo at a time: {name} was taken. For a folder of photos there is the command line: "
+        "python -m processing batch."
+    )
+    return Notice("info", sentence) if remark is None else Notice(remark.severity, f"{remark.text} {sentence}")
+
+
 def deleted(name: str) -> Notice:
     """Tell that a result was deleted, with a way back."""
     return Notice("info", f"The result of {name} was deleted.", UNDO)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
@@ -14,12 +16,16 @@ from dashboard.components.file_link import FileLink
 from dashboard.controller import Controller
 from dashboard.notices import notice_of
 from dashboard.views.options import OptionsView
-from processing import ArtifactRecord, ProcessingError
-from processing.composite import BACKGROUNDS, TRANSPARENT
+from processing import ArtifactRecord, ProcessingError, Recipe, RecipeError
+from processing.composite import BACKGROUNDS, TRANSPARENT, parse_background
 from processing.encoders import ENCODERS
 from processing.jobs import DONE
 
 _OWN_COLOUR = "colour"
+
+#: The true colours of soft edges measure up to so much (docs/edges.md, the fringe meter).
+_FRINGE_OF_CLEAN_EDGES = 0.2
+
 FORGET_AFTER_S = 5
 LOADING_AFTER_S = 0.3
 
@@ -99,7 +105,8 @@ class DownloadView(pn.viewable.Viewer):
             size="small",
             margin=0,
         )
-        self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=130, margin=0, align="end")
+        self.colour = pmui.ColorPicker(label="Colour", value="#2a9d8f", visible=False, width=150, margin=0, align="end")
+        self._own_colour = self.colour.value  # what the field last held that is a colour
         self.format = pmui.Select.from_param(
             recipe.param.format,
             options={ENCODERS[name].title: name for name in controller.runtime.formats},
@@ -144,7 +151,7 @@ class DownloadView(pn.viewable.Viewer):
             styles={"gap": "12px"},
         )
         self.background.param.watch(self._choose_background, "value")
-        self.colour.param.watch(self._choose_background, "value")
+        self.colour.param.watch(self._take_colour, "value")
         recipe.param.watch(self._show, ["format", "background"])
         controller.param.watch(self._show, ["record", "photo_name", "offer"])
         controller.drafts.param.watch(self._show, "is_wanted")
@@ -152,7 +159,21 @@ class DownloadView(pn.viewable.Viewer):
 
     def _choose_background(self, *_events) -> None:
         chosen = self.background.value
-        self._controller.recipe.background = self.colour.value if chosen == _OWN_COLOUR else chosen
+        if chosen == _OWN_COLOUR and self.colour.error_state:
+            self.colour.value = self._own_colour
+        self._controller.recipe.background = self._own_colour if chosen == _OWN_COLOUR else chosen
+
+    def _take_colour(self, event: param.parameterized.Event) -> None:
+        """Take what is a colour; else say so beside the field, which sends each letter as it is typed."""
+        typed = event.new or ""
+        allowed = _is_colour(typed)
+        self.colour.param.update(
+            error_state=not allowed,
+            helper_text="" if allowed else f"{typed[:40]!r} is no colour. Give a name such as navy, or #rrggbb.",
+        )
+        if allowed:
+            self._own_colour = typed
+            self._choose_background()
 
     def _show(self, *_events) -> None:
         controller, recipe = self._controller, self._controller.recipe
@@ -180,14 +201,31 @@ class DownloadView(pn.viewable.Viewer):
         return self._layout
 
 
+def _is_colour(text: str) -> bool:
+    try:
+        return parse_background(text) is not None
+    except RecipeError:
+        return False
+
+
 def _describe_run(record: ArtifactRecord) -> str:
     """Say which model made the result, and where it really ran."""
     seconds = sum(record.timings_s.values())
     took = f" in {seconds:.2g} s" if seconds else ""
     made = f"Made by {record.model['name']} on {record.provider.removesuffix('ExecutionProvider')}{took}."
     if record.fringe is not None:
-        made += f" Old background left in soft edges: {record.fringe:.0%}."
+        explained = _explain_fringe(record.fringe, record.recipe)
+        made += f" Old background left in soft edges: {record.fringe:.0%} ({explained})."
     return escape(made)
+
+
+def _explain_fringe(fringe: float, recipe: Mapping[str, Any]) -> str:
+    """Say what the number means and what helps; see `processing.foreground.fringe` and docs/edges.md."""
+    if not recipe.get("clean_colours"):
+        return f'0% is best: switch on "{Recipe.param.clean_colours.label}" under "Edges and clean-up"'
+    if fringe <= _FRINGE_OF_CLEAN_EDGES:
+        return "lower is better; this little may be the subject's own colour"
+    return 'lower is better; if you see a halo, shift the edge inwards under "Edges and clean-up"'
 
 
 def _describe_file(controller: Controller) -> str:

@@ -9,7 +9,7 @@ import panel_material_ui as pmui
 
 from dashboard.components.picture_strip import PictureStrip
 from dashboard.controller import Controller
-from dashboard.notices import notice_of
+from dashboard.notices import notice_of, one_of_several
 from dashboard.samples import SAMPLES, find_sample
 from processing import ImageError
 
@@ -30,6 +30,8 @@ class PhotoInput(pmui.FileInput):
         super().__init__(**params)
         self._on_error = on_error
         self._is_refused = False
+        #: Whether the last upload had more files than the one that was taken, as only a drop can have.
+        self.has_left_out = False
 
     # With a thread pool Panel runs each message of the browser in a thread of its own, so the message that ends an
     # upload can overtake the last piece of the file, which is then lost. These messages are short work: they stay on
@@ -47,7 +49,7 @@ class PhotoInput(pmui.FileInput):
         try:
             status = msg["status"]
             if status == "initializing":
-                self._is_refused = False
+                self._is_refused = self.has_left_out = False
             elif status == "upload_event":
                 self._take_piece(msg)
             elif status == "error":  # what the browser found, such as a file over the limit
@@ -61,6 +63,9 @@ class PhotoInput(pmui.FileInput):
             self._refuse("The upload was cut off. Choose the photo again.")
 
     def _take_piece(self, msg):
+        if self._buffer:  # the first file is whole: this is another one, and only one is taken
+            self.has_left_out = True
+            return
         held = sum(len(piece) for file in self._file_buffer.values() for piece in file["chunks"].values())
         if held + len(msg["data"]) > self.max_file_size:
             self._refuse(f"The photo has more than {self.max_file_size // 1_000_000} MB. Save it smaller and retry.")
@@ -81,6 +86,7 @@ class SourceView(pn.viewable.Viewer):
     def __init__(self, controller: Controller) -> None:
         super().__init__()
         self._controller = controller
+        self._chosen_of_several = ""
         self.file_input = PhotoInput(
             self._show_error,
             label="Drop a photo here, or click to choose one",
@@ -100,6 +106,7 @@ class SourceView(pn.viewable.Viewer):
             },
         )
         self.file_input.param.watch(self._take_upload, "value")
+        controller.param.watch(self._tell_of_several, ["before", "notice"])
         self.samples = PictureStrip(
             on_pick=self._take_sample,
             caption="Sample photos",
@@ -127,9 +134,22 @@ class SourceView(pn.viewable.Viewer):
             return
         data, name = event.new, self.file_input.filename or "photo"
         self.file_input.clear()  # the controller has the bytes now; the widget need not keep a second copy
+        self._chosen_of_several = ""
         self._controller.load(data, name)
+        if self.file_input.has_left_out:
+            self._chosen_of_several = self._controller.photo_name
+            self._tell_of_several()
+
+    def _tell_of_several(self, *_events):
+        """Say that one of several photos was taken, once it has been read: reading ends with a notice of its own."""
+        name, controller = self._chosen_of_several, self._controller
+        if name and controller.activity != "read":
+            self._chosen_of_several = ""
+            if name == controller.photo_name:
+                controller.notice = one_of_several(name, controller.notice)
 
     def _take_sample(self, name):
+        self._chosen_of_several = ""
         sample = find_sample(name)
         self._controller.load(sample.read(), sample.file_name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import threading
 import time
@@ -102,6 +103,42 @@ def test_messages_are_not_handed_to_the_thread_pool(dashboard, monkeypatch):
     assert handled == [threading.get_ident()] * 2
 
 
+def test_of_several_photos_the_first_is_taken_and_it_is_said(dashboard, controller, settle):
+    cup, note = (SAMPLES / "cup.jpg").read_bytes(), "For a folder of photos there is the command line"
+    half = len(CAT) // 2
+    pieces = piece(CAT[:half], chunk=1, total=2), piece(CAT[half:], chunk=2, total=2), piece(cup, name="cup.jpg")
+    upload(dashboard.source.file_input, *pieces)
+    settle(controller)
+    assert (controller.photo_name, controller.before is not None) == ("cat.jpg", True)
+    assert controller.notice.text.startswith("One photo at a time: cat.jpg was taken.")
+    assert note in controller.notice.text
+    assert controller.notice.severity == "info"
+    upload(dashboard.source.file_input, piece(cup, name="cup.jpg"))
+    settle(controller)
+    assert controller.photo_name == "cup.jpg"
+    assert controller.notice is None
+
+
+def test_of_several_files_the_first_may_be_no_photo(dashboard, controller, settle):
+    upload(dashboard.source.file_input, piece(b"no photo", name="a.txt"), piece(CAT))
+    settle(controller)
+    assert controller.notice.severity == "error"
+    assert "One photo at a time: a.txt was taken." in controller.notice.text
+    dashboard.source._take_sample("cat")
+    settle(controller)
+    assert controller.notice is None
+
+
+def test_files_that_are_left_out_take_no_memory_on_the_server():
+    widget = PhotoInput([].append, max_file_size=1000)
+    widget._handle_msg({"status": "initializing"})
+    for chunk in (1, 2, 3):
+        widget._handle_msg(piece(bytes(900), name=f"{chunk}.jpg"))
+    assert len(widget._buffer) == 1
+    assert not widget._file_buffer
+    assert widget.has_left_out
+
+
 def test_an_empty_file_gives_a_notice(dashboard, controller):
     upload(dashboard.source.file_input)
     assert "is empty (0 bytes)" in controller.notice.text
@@ -192,6 +229,43 @@ def test_background_is_behind_the_picture_only(dashboard, controller):
     dashboard.download.colour.value = "#ff8800"
     assert controller.recipe.background == "#ff8800"
     assert dashboard.compare.after.backdrop == "#ff8800"
+
+
+def test_what_is_no_colour_is_named_and_the_earlier_colour_stays(dashboard, controller):
+    view = dashboard.download
+    view.background.value = "colour"
+    view.colour.value = "navy"
+    assert controller.recipe.background == "navy"
+    for wrong in ("blurple", "", "#12345", "#11223344", None):
+        view.colour.value = wrong
+        assert view.colour.error_state
+        assert view.colour.helper_text == f"{wrong or ''!r} is no colour. Give a name such as navy, or #rrggbb."
+        assert controller.recipe.background == "navy"
+    view.background.value = "white"
+    view.background.value = "colour"
+    assert (view.colour.value, view.colour.error_state, view.colour.helper_text) == ("navy", False, "")
+    assert controller.recipe.background == "navy"
+    view.colour.value = "blurple"
+    view.colour.value = "#ff8800"
+    assert not view.colour.error_state
+    assert controller.recipe.background == "#ff8800"
+
+
+@pytest.mark.parametrize(
+    ("clean", "fringe", "words"),
+    [
+        (False, 0.8, "80% (0% is best: switch on &quot;Remove the old background"),
+        (True, 0.13, "13% (lower is better; this little may be the subject"),
+        (True, 0.4, "40% (lower is better; if you see a halo, shift the edge inwards"),
+        (True, None, ""),
+    ],
+)
+def test_the_old_background_that_is_left_comes_with_what_to_do(controller, run_cat, clean, fringe, words):
+    run_cat(controller)
+    recipe = {**controller.record.recipe, "clean_colours": clean}
+    said = download._describe_run(dataclasses.replace(controller.record, recipe=recipe, fringe=fringe))
+    assert words in said
+    assert ("Old background" in said) == (fringe is not None)
 
 
 def test_download_gives_the_file_and_keeps_none(dashboard, controller, run_cat, monkeypatch):

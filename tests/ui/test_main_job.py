@@ -130,6 +130,22 @@ def test_history_survives_reload_and_restart(visitor, server, tmp_path):
         assert (cutout.mode, cutout.size) == ("RGBA", (451, 300))
 
 
+def test_the_result_that_is_shown_and_the_one_in_focus_look_different(visitor):
+    for name in ("A cat", "A cup"):
+        visitor.page.get_by_role("button", name=name).click()
+        visitor.press_run()
+        visitor.sees_after()
+    shown, other = visitor.history.nth(0), visitor.history.nth(1)
+    expect(shown).to_have_attribute("aria-pressed", "true")
+    expect(shown).not_to_have_css("box-shadow", "none")
+    expect(shown).to_have_css("outline-style", "none")
+    shown.focus()
+    visitor.page.keyboard.press("Tab")
+    expect(other).to_be_focused()
+    expect(other).to_have_css("box-shadow", "none")
+    expect(other).to_have_css("outline-style", "solid")
+
+
 def test_two_visitors_at_once_see_only_their_own(new_visitor, server):
     anna, ben = new_visitor().open(), new_visitor().open()
     anna.upload({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": phone_photo()})
