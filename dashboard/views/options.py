@@ -56,13 +56,29 @@ def _make_slider(recipe: Recipe, option: param.Number, **common: Any) -> pmui.Fl
     return slider
 
 
+class NumberField(pmui.TextInput):
+    """A text field whose number is taken before the click that ends the typing.
+
+    The browser tells of both at once. With a thread pool Panel handles each in a thread of its own, and Run would take
+    the old number whenever its thread came first; here the number is taken on the event loop, where it is first.
+    """
+
+    # Panel looks for the JavaScript beside the module of the class; this class adds none of its own.
+    _esm_base = "TextField.jsx"
+
+    async def _change_coroutine(self, doc, event_id=None):
+        pending = pn.state._change_callbacks.get(doc, {})
+        if event_id is None or pending.pop(event_id, None):  # else an event has asked for it already
+            self._change_event(doc)
+
+
 def _make_number_field(recipe: Recipe, option: param.Integer, **common: Any) -> pmui.TextInput:
     """Make a text field for a whole number that says what is allowed where something else is typed.
 
     Panel Material UI's own IntInput takes no second number after Enter, and hands on numbers beyond its bounds.
     """
     low, high = option.bounds
-    field = pmui.TextInput(label=option.label, value=str(getattr(recipe, option.name)), size="small", **common)
+    field = NumberField(label=option.label, value=str(getattr(recipe, option.name)), size="small", **common)
 
     def take(event: param.parameterized.Event) -> None:
         digits = event.new.replace(",", "").replace(" ", "")

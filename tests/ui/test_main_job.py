@@ -320,3 +320,28 @@ def test_changes_of_the_edge_are_seen_before_they_are_applied(visitor):
     expect(download).to_be_enabled()
     expect(page.get_by_role("button", name="Apply changes")).to_be_hidden()
     assert not visitor.problems
+
+
+def test_a_tap_on_run_takes_the_number_just_typed(new_visitor, server):
+    """The tap that ends the typing sends the number and the click at once, and the click must not come first."""
+    visitor = new_visitor(viewport={"width": 390, "height": 844}, has_touch=True).open()
+    visitor.page.get_by_role("button", name="A cat").click()
+    visitor.sees_before()
+    visitor.press_run()
+    visitor.sees_after()
+    visitor.page.get_by_role("button", name="Edges and clean-up").click()
+    field = visitor.page.get_by_label("Drop specks, in pixels")
+    for number in (201, 202, 203, 204):
+        before = records(server)
+        field.fill(str(number))
+        visitor.run_button.tap()
+        for _ in range(150):
+            visitor.page.wait_for_timeout(100)
+            if made := records(server) - before:
+                break
+        assert json.loads(made.pop().read_text())["recipe"]["drop_specks"] == number
+        expect(visitor.run_button).to_be_enabled()
+
+
+def records(server):
+    return {file for file in server.artifacts.glob("*/*.json") if not file.parent.name.startswith(".")}
