@@ -14,7 +14,7 @@ import param
 
 from dashboard.drafts import Drafts
 from dashboard.models import ModelChooser
-from dashboard.notices import NO_SUBJECT, Notice, deleted, notice_of
+from dashboard.notices import NO_SUBJECT, Notice, deleted, gone, notice_of
 from dashboard.runtime import Offer, Photo, Runtime, default_runtime
 from processing import ArtifactRecord, ProcessingError, Recipe, finish
 from processing.composite import TRANSPARENT
@@ -349,7 +349,18 @@ class Controller(param.Parameterized):
                 self.offer = self.runtime.offer(job.result)
             elif job.state == FAILED and job.error is not None:
                 self._file_job = None
-                self.notice = notice_of(job.error)
+                self._tell_of_record(job.error)
+
+    def _tell_of_record(self, error: BaseException) -> None:
+        """Tell why the shown result cannot be used; one that another page has deleted is not shown any longer."""
+        record = self.record
+        try:
+            if record is not None:
+                self.store.get(record.id, self.owner)
+            self.notice = notice_of(error)
+        except ProcessingError:
+            self.param.update(record=None, after=None, notice=gone(record.source["name"]))
+            self.refresh_history()
 
     @_one_at_a_time
     def submit_download(self) -> Job | None:

@@ -60,3 +60,8 @@ def one_of_several(name: str, remark: Notice | None = None) -> Notice:
 def deleted(name: str) -> Notice:
     """Tell that a result was deleted, with a way back."""
     return Notice("info", f"The result of {name} was deleted.", UNDO)
+
+
+def gone(name: str) -> Notice:
+    """Tell that the result that was shown has been deleted by somebody else."""
+    return Notice("info", f"The result of {name} was deleted, perhaps in another tab. Press Run to make it again.")

@@ -158,7 +158,7 @@ class Recipe(param.Parameterized):
     keep_location = param.Boolean(
         default=False,
         label="Keep the place (GPS) too",
-        doc="Keep the place (GPS) too, where keep_metadata is on. Think before you share such a file.",
+        doc="Keep the place (GPS) too, where the camera's data are kept. Think before you share such a file.",
     )
 
     @classmethod

@@ -64,7 +64,7 @@ class RunView(pn.viewable.Viewer):
         hint = obstacle
         if not hint and controller.is_outdated and controller.can_run:
             previewed = controller.drafts.is_wanted
-            hint = "Apply changes keeps what you see." if previewed else "Press Run to apply your changes."
+            hint = 'Press "Apply changes" to keep what you see.' if previewed else "Press Run to apply your changes."
         self._hint.param.update(object=hint, visible=bool(hint))
         self.cancel_button.visible = busy
         self._progress.visible = busy

@@ -262,6 +262,20 @@ def test_a_download_is_encoded_in_the_queue_without_a_run(controller, run_cat, s
     assert controller.download_name == "cat-cutout" + {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}[format]
 
 
+def test_a_result_that_another_tab_deletes_is_not_shown_any_longer(controller, run_cat, store, monkeypatch):
+    run_cat(controller)
+    name = controller.photo_name
+    store.delete(controller.record)
+    monkeypatch.setattr("dashboard.controller._SETTLED_S", 0)
+    controller.recipe.format = "webp"
+    controller.poll()
+    controller._file_job.future.result(30)
+    controller.poll()
+    assert controller.notice.text.startswith(f"The result of {name} was deleted, perhaps in another tab. Press Run")
+    assert (controller.record, controller.after, controller.history) == (None, None, [])
+    assert controller.can_run
+
+
 def test_a_download_of_the_stored_form_is_the_stored_file(controller, run_cat, store):
     run_cat(controller)
     job = controller.submit_download()
