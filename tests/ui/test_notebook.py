@@ -94,8 +94,10 @@ def test_dashboard_works_in_a_cell_without_the_internet(browser, lab):
     expect(page.locator("figure[data-state=ready]")).to_have_count(1, timeout=60_000)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("figure[data-state=ready]")).to_have_count(2, timeout=60_000)
+    give = page.get_by_role("button", name="Download PNG, transparent")
+    expect(give).to_be_enabled(timeout=120_000)  # the cutout is shown before it is stored
     with page.expect_download(timeout=60_000) as download:
-        page.get_by_role("button", name="Download PNG, transparent").click()
+        give.click()
     with Image.open(download.value.path()) as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (451, 300))
     idle.wait_for(timeout=60_000)  # polling does not keep the kernel busy
