@@ -334,21 +334,9 @@ class ModelSpec:
 
     @classmethod
     def from_own_row(cls, name: str, row: Mapping[str, Any], path: Path) -> ModelSpec:
-        """Make a spec from a table of the user's own, which need not say what `OWN_DEFAULTS` says.
+        """Make a spec from a table in the user's own file `path`: as `from_row`, but `OWN_DEFAULTS` need not be said.
 
-        Parameters
-        ----------
-        name : str
-            The table's name.
-        row : dict
-            Its values.
-        path : Path
-            The file it stands in; paths in it start at that file's folder.
-
-        Raises
-        ------
-        ModelError
-            As `from_row`.
+        Paths in the table start at that file's folder.
         """
         return cls.from_row(name, {**OWN_DEFAULTS, **row}, path.parent, path.name)
 

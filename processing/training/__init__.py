@@ -11,6 +11,7 @@ One sample's way, and the module that has each step:
     step         one step of all this, on a GPU as one recorded piece
     schedule     size of the samples and learning rate over the run
     loop         step after step and again, with checkpoints, logs and validation
+    checkpoints  what a run has saved, read again
     grow         a wider network that begins with what a narrower one knows
     restore      a network that begins with an exported file, such as the built-in model
     export       the averaged weights as the ONNX file that the product runs, which may look at each picture twice

@@ -127,9 +127,8 @@ class Trainer:
         begin_with: Network | None = None,
     ) -> None:
         self.out, self.options, self.device = out, options, torch.device(options.device)
-        Sampler(
-            [pair.source for pair in train], options.weights, np.ones(len(train), np.float32)
-        )  # refuses wrong weights
+        # Each process that draws makes a sampler of its own: this one only refuses weights that fit no source.
+        Sampler([pair.source for pair in train], options.weights, np.ones(len(train), np.float32))
         make_folder(out)
         torch.manual_seed(options.seed)
         network = Network(options.width)
